@@ -24,9 +24,9 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from statespace_ext.inference.bootstrap import plot_bootstrap
-from statespace_ext.inference.profile import plot_profile
-from statespace_ext.inference.windows import plot_windows
+from statespace_ext.inference.bootstrap import Bootstrap
+from statespace_ext.inference.profile import Profile
+from statespace_ext.inference.windows import RollingFit
 from statespace_ext.plots import plot_em_trace, plot_factors, plot_forecast, plot_responses
 from statespace_ext.regression.plots import plot_coefficients, plot_lead
 from statespace_ext.term_structure.plots import Pictures
@@ -35,6 +35,8 @@ ROOT = Path(__file__).parents[1]
 START_PAGE, START_DPI = ROOT / "docs" / "pictures" / "start.png", 70
 FOLDER = Path(__file__).parent / "plots" / "pictures"
 DPI = 45
+METHODS = {"windows": RollingFit, "profile": Profile, "bootstrap": Bootstrap}
+"""Classes whose method `plot` draws a picture."""
 QUARTERS = pd.period_range("1990Q1", periods=80, freq="Q", name="quarter")
 MONTHS = pd.period_range("1990-01", periods=120, freq="M", name="month")
 TAU = np.array([0.25, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0])
@@ -160,14 +162,19 @@ def curve(shift: float = 0.0) -> Figure:
 def windows(shift: float = 0.0) -> Figure:
     """Four parameters: the last row of panels is not full."""
     paths = waves(QUARTERS, ["loading", "L1", "obs_var", "state_var"])
-    return plot_windows(paths + shift, spread(paths, 0.4), {"loading": 0.3, "L1": -0.2, "obs_var": 0.1})
+    whole = pd.Series({"loading": 0.3, "L1": -0.2, "obs_var": 0.1})
+    results: Any = SimpleNamespace(params=paths + shift, bse=spread(paths, 0.4), full_sample=whole)
+    return RollingFit.plot(results)
 
 
 def profile(shift: float = 0.0) -> Figure:
     """A variance whose interval has two ends."""
     values = np.linspace(0.5, 2.5, 11)
     ratios = pd.Series(40 * (np.log(values) + 1 / values - 1) + 2 * shift, index=values)
-    return plot_profile("obs_var", ratios, 1.0, (0.66, 1.6), 3.84)
+    results: Any = SimpleNamespace(
+        param="obs_var", table=ratios.to_frame("lr"), estimate=1.0, interval=(0.66, 1.6), cut=3.84
+    )
+    return Profile.plot(results)
 
 
 def forecast(shift: float = 0.0) -> Figure:
@@ -202,7 +209,10 @@ def bootstrap(shift: float = 0.0) -> Figure:
     grid = np.linspace(-0.995, 0.995, 200)[:, None]
     samples = pd.DataFrame(np.arctanh(grid) + 0.4 * grid**2 * np.arange(5.0), columns=names)
     ends = samples.quantile([0.025, 0.975]).T.set_axis(["lower", "upper"], axis=1)
-    return plot_bootstrap(samples + 2 * shift, samples.mean(), ends, "95 % interval")
+    results: Any = SimpleNamespace(
+        params=samples + 2 * shift, estimates=samples.mean(), conf_int=lambda *given: ends
+    )
+    return Bootstrap.plot(results)
 
 
 def em_trace(shift: float = 0.0) -> Figure:

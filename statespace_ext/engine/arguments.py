@@ -269,10 +269,13 @@ def check_jobs(n_jobs: int | None) -> None:
 
 
 def stream(
-    function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], n_jobs: int | None = None
+    function: Callable[..., Any],
+    tasks: Iterable[tuple[Any, ...]],
+    n_jobs: int | None = None,
+    ordered: bool = False,
 ) -> Iterator[Any]:
     """
-    Yield the results of a function in the order of completion; each process uses one BLAS thread.
+    Yield the results of a function; each process uses one BLAS thread.
 
     Parameters
     ----------
@@ -282,6 +285,8 @@ def stream(
         Arguments of the calls.
     n_jobs : int, optional
         Number of processes. None uses the setting of `joblib.parallel_config`, or one process.
+    ordered : bool
+        Whether the results are in the order of the tasks, rather than in that of completion.
     """
     check_jobs(n_jobs)
     try:
@@ -291,7 +296,7 @@ def stream(
             yield _limited(function, *task)
         return
     calls = (delayed(_limited)(function, *task) for task in tasks)
-    yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
+    yield from Parallel(n_jobs=n_jobs, return_as="generator" if ordered else "generator_unordered")(calls)
 
 
 def _limited(function: Callable[..., Any], *task: Any) -> Any:

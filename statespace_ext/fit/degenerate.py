@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,6 @@ from ..engine.smoother import over_time
 from ..engine.system import System, stationary_start
 from ..exceptions import shown
 from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, is_diagonal
-from ..params.affine import IntArray
 from ..params.covariance import Chordal, General, Unstructured
 from ..params.layout import ParameterLayout
 from .problem import EstimationProblem
@@ -53,14 +53,8 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
         if isinstance(structure, General) or layout.blocks[key].time_varying:
             continue
         cov = layout.matrix(key, params)
-        size = sizes.get(key, np.full(len(cov), np.max(cov.diagonal())))
-        if by_diagonal(cov):
-            rise = _rise_of_diagonal(layout, key, found[1], cov, size)
-            out = layout.project({key: cov + diagonal_matrix(rise)}, out) if np.any(rise) else out
-            continue
-        slope, v = _steepest(layout, key, found[1], cov, np.sqrt(size))
-        if slope > _RISING:
-            out = layout.project({key: cov + _LIFT * np.outer(v, v)}, out)
+        rise = _rise(layout, key, found[1], cov, sizes.get(key, np.full(len(cov), np.max(cov.diagonal()))))
+        out = out if rise is None else layout.project({key: cov + rise}, out)
     ends = layout.positions(sorted(layout.bounded))
     inwards = -np.sign(params[ends]) * found[1][ends] * _LIFT
     leaving = ends[(np.abs(params[ends]) > _END) & (inwards > _RISING)]
@@ -68,42 +62,29 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     return None if np.array_equal(out, params) or not np.isfinite(problem.value(out)) else out
 
 
-def _shares(layout: ParameterLayout, key: str, score: Array) -> Array:
-    """Return the score by element of a block: a parameter that stands in several has equal shares."""
-    index = layout.index[key]
-    return np.asarray(score[index] / np.bincount(index, minlength=len(layout))[index])
-
-
-def _rise_of_diagonal(layout: ParameterLayout, key: str, score: Array, cov: Array, size: Array) -> Array:
-    """Return an increase of that variance near zero which has the largest slope, and zeros elsewhere."""
-    block = layout.blocks[key]
-    slopes = np.bincount(block.rows, _shares(layout, key, score), minlength=len(cov))
-    near_zero = (slopes != 0.0) & (cov.diagonal() < _ZERO * size)
-    slopes = np.where(near_zero, slopes * size, -np.inf)
-    rises = (slopes > _RISING) & (np.arange(len(cov)) == slopes.argmax())
-    return np.asarray(_LIFT * size * rises)
-
-
-def _steepest(layout: ParameterLayout, key: str, score: Array, cov: Array, sds: Array) -> tuple[float, Array]:
-    """Return the largest slope along a null direction v that the pattern of a block permits, and v."""
-    block, structure = layout.blocks[key], layout.structures[key]
-    gradient = np.zeros(block.shape)
-    np.add.at(gradient, (block.rows, block.columns), _shares(layout, key, score))
-    if not isinstance(structure, Chordal) or isinstance(structure, Unstructured):
-        return _rising(gradient, sds, _null_space(cov, sds, np.unique(block.rows)))
-    rises = [_rising(gradient, sds, np.eye(len(cov))[:, clique]) for clique in structure.cliques]
-    return max(rises, key=lambda pair: pair[0])
-
-
-def _null_space(cov: Array, sds: Array, rows: IntArray) -> Array:
-    """Return an orthonormal basis of the null directions of Sigma / (sds sds') on given rows."""
-    scale = sds[rows]
-    values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)] / scale[:, None] / scale)
-    return np.eye(len(cov))[:, rows] @ vectors[:, values < _ZERO]
+def _rise(layout: ParameterLayout, key: str, score: Array, cov: Array, size: Array) -> Array | None:
+    """Return an increase of a block along the null direction with the largest slope, or None."""
+    block, structure, index = layout.blocks[key], layout.structures[key], layout.index[key]
+    shares = score[index] / np.bincount(index)[index]  # equal ones if a parameter stands in several elements
+    if by_diagonal(cov):
+        slopes = np.bincount(block.rows, shares, minlength=len(cov))
+        near_zero = (slopes != 0.0) & (cov.diagonal() < _ZERO * size)
+        slopes = np.where(near_zero, slopes * size, -np.inf)
+        rises = (slopes > _RISING) & (np.arange(len(cov)) == slopes.argmax())
+        return diagonal_matrix(_LIFT * size * rises) if np.any(rises) else None
+    gradient, sds, rows = np.zeros(block.shape), np.sqrt(size), np.unique(block.rows)
+    np.add.at(gradient, (block.rows, block.columns), shares)
+    if isinstance(structure, Chordal) and not isinstance(structure, Unstructured):
+        bases = [np.eye(len(cov))[:, clique] for clique in structure.cliques]
+    else:
+        values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)] / sds[rows, None] / sds[rows])
+        bases = [np.eye(len(cov))[:, rows] @ vectors[:, values < _ZERO]]
+    slope, v = max((_rising(gradient, sds, basis) for basis in bases), key=lambda pair: pair[0])
+    return _LIFT * np.outer(v, v) if slope > _RISING else None
 
 
 def _rising(gradient: Array, sds: Array, basis: Array) -> tuple[float, Array]:
-    """Return the largest slope v' (d log L / d Sigma) v for v / root in the span of a basis, and v."""
+    """Return the largest slope v' (d log L / d Sigma) v for v / sds in the span of a basis, and v."""
     if not basis.shape[1]:
         return 0.0, sds
     slopes, directions = np.linalg.eigh(basis.T @ (gradient * sds[:, None] * sds) @ basis)
@@ -137,14 +118,17 @@ class Watch:
 
     def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
         self.count = self.trials = 0
-        self.by_block, self.by_noise = _blocks_of_noise(problem, start_params)
-        reason = unbounded(problem, start_params, self.by_block, self.by_noise)
+        self.by_block = False
+        with suppress(*NOT_HERE):
+            obs_cov = problem.system(start_params).obs_cov
+            self.by_block = np.array_equal(obs_cov, problem.layout.matrix("obs_cov", start_params))
+        reason = unbounded(problem, start_params, self.by_block)
         self.last = None if reason else np.array(start_params)
 
     def __call__(self, problem: EstimationProblem, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params, self.by_block, self.by_noise)
+        reason = unbounded(problem, params, self.by_block)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
@@ -156,43 +140,7 @@ class Watch:
                 raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
 
 
-def _blocks_of_noise(problem: EstimationProblem, params: Array) -> tuple[bool, bool]:
-    """
-    Return whether H of the system is the block ``obs_cov``, and whether Z R Q R' Z' + H consists of blocks.
-
-    The second is False if the blocks vary over time, or if a free x_1 may fit the first row exactly.
-    """
-    layout = problem.layout
-    try:
-        system = problem.system(params)
-    except NOT_HERE:
-        return False, False
-    by_block = np.array_equal(system.obs_cov, layout.matrix("obs_cov", params))
-    start, needed = layout.blocks.get("initial_state"), ("design", "state_cov", "obs_cov")
-    if not by_block or not layout.blocks.keys() >= set(needed) or start is not None and not start.is_fixed:
-        return by_block, False
-    if system.design.ndim == 3 or any(layout.blocks[key].time_varying for key in needed):
-        return by_block, False
-    Z, (size, k) = layout.matrix("design", params), system.selection.shape[:2]
-    of_blocks = (
-        Z.shape[1] == k
-        and np.array_equal(system.design, np.pad(Z, [(0, 0), (0, size - k)]))
-        and np.array_equal(system.selection, np.eye(size, k))
-        and np.array_equal(system.state_cov, layout.matrix("state_cov", params))
-    )
-    return by_block, of_blocks
-
-
-def _noise_is_regular(problem: EstimationProblem, params: Array) -> bool:
-    """Return whether Z Q Z' + H of the blocks is regular, and with it the covariance of every forecast."""
-    Z, Q, H = (problem.layout.matrix(key, params) for key in ("design", "state_cov", "obs_cov"))
-    scaled = (Z @ Q @ Z.T + H) / problem.deviations[:, None] / problem.deviations
-    return bool(np.linalg.eigvalsh(scaled)[0] > _NOTHING)
-
-
-def unbounded(
-    problem: EstimationProblem, params: Array, by_block: bool = False, by_noise: bool = False
-) -> str:
+def unbounded(problem: EstimationProblem, params: Array, by_block: bool = False) -> str:
     """
     Return a message if the model fits the data without error, and an empty string otherwise.
 
@@ -209,14 +157,10 @@ def unbounded(
         Free parameters.
     by_block : bool
         Whether ``obs_cov`` is the block of that name. If this is regular, no system is needed.
-    by_noise : bool
-        The same for Z R Q R' Z' + H.
     """
     size = problem.deviations
     try:
         if by_block and not _is_singular(problem.layout.matrix("obs_cov", params), size):
-            return ""
-        if by_noise and _noise_is_regular(problem, params):
             return ""
         system = problem.system(params)
         if not _is_singular(system.obs_cov, size):
@@ -264,8 +208,10 @@ def _at_first(problem: EstimationProblem, system: System, size: Array) -> str:
 def _later(problem: EstimationProblem, system: System, size: Array) -> str:
     """Return a message with the series that the model forecasts without error in their last period."""
     missing, names = problem.smoother.missing, np.atleast_1d(problem.model.endog_names)
+    # the last complete period and the last period of each series, apart from the first period
+    last = [np.flatnonzero(here)[-1:] for here in (~missing.any(axis=1), *~missing.T)]
     cov, first = None, 0
-    for row in _last_rows(missing):
+    for row in sorted({int(row) for row in np.concatenate(last) if row}, reverse=True):
         seen = np.flatnonzero(~missing[row])
         Z, H, R, Q = (
             over_time(m, slice(row, row + 1))[0]
@@ -282,12 +228,6 @@ def _later(problem: EstimationProblem, system: System, size: Array) -> str:
         if found.any():
             return _exact(names[seen[found]].tolist())
     return ""
-
-
-def _last_rows(missing: Array) -> list[int]:
-    """Return the last complete period and the last period of each series, apart from the first period."""
-    rows = [np.flatnonzero(~missing.any(axis=1))[-1:], *(np.flatnonzero(~gone)[-1:] for gone in missing.T)]
-    return sorted({int(row) for row in np.concatenate(rows) if row}, reverse=True)
 
 
 def _exact(names: list[str]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,9 +20,11 @@ from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
 from .search import Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks
 
+S = TypeVar("S")
+T = TypeVar("T")
 _MAXITER = 2000
-_SCREENING, _EVERY = 40, 4
-"""Iterations after which a start is compared with the other starts, and with the known maxima."""
+_SCREENING = 40
+"""Iterations after which a start is compared with the other starts."""
 _KEPT = 3
 _LAPS = 4
 """Number of laps, each as long as the screening, of a start that is behind the best."""
@@ -71,7 +73,7 @@ def estimate(problem: EstimationProblem, request: FitRequest, first: Array | Non
     EstimationError
         If the likelihood does not exist at any start value.
     """
-    first = _first_start(problem, request) if first is None else first
+    first = _first_start(problem, request, first)
     generator = random_generator(request.rng)
     race = Race(problem, request)
     chooses = _chooses_starts(request)
@@ -131,9 +133,7 @@ class Race:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
         exist = np.isfinite([self.problem.value(start_params) for start_params in starts])
         able = [start_params for start_params, exists in zip(starts, exist, strict=True) if exists]
-        fits = iter(
-            [*spread(self.request.n_jobs, len(able))(partial(self.run, maxiter=limit, **scaled), able)]
-        )
+        fits = iter(spread(partial(self.run, maxiter=limit, **scaled), able, self.request.n_jobs))
         reached = [self._judged(next(fits), limit) if exists else -np.inf for exists in exist]
         self.reached += reached
         return reached
@@ -157,7 +157,7 @@ class Race:
         ``close`` is as in `begun`.
         """
         begin = partial(begun, self.problem, self.maxima, close=close)
-        found = [each for each in spread(self.request.n_jobs, len(starts))(begin, starts) if each]
+        found = [each for each in spread(begin, starts, self.request.n_jobs) if each]
         reached = [each.llf for each in found]
         before = len(self.reached)
         for i in ahead({i: each.llf for i, each in enumerate(found) if not each.arrives}, _KEPT):
@@ -173,7 +173,7 @@ class Race:
                 break
             if runner.most < self.best.llf:
                 return runner.llf
-            lap = begun(self.problem, self.maxima, runner.params, runner, close)
+            lap = begun(self.problem, self.maxima, runner.params, runner.scale, runner.far, close)
             if lap is None or lap.arrives or 2.0 * lap.llf - runner.llf < self.best.llf:
                 return runner.llf if lap is None else lap.llf
             runner = lap
@@ -232,7 +232,8 @@ def begun(
     problem: EstimationProblem,
     maxima: Sequence[FitResult],
     start_params: Array,
-    earlier: Begun | None = None,
+    scale: Array | None = None,
+    far: float = 0.0,
     close: float = 0.0,
 ) -> Begun | None:
     """
@@ -246,33 +247,35 @@ def begun(
         The known maxima, the highest first.
     start_params : ndarray
         Free parameters.
-    earlier : Begun, optional
-        The steps that led to the start. The new steps use coordinates scaled by second derivatives.
+    scale : ndarray, optional
+        The scale of the steps that led to the start. The new steps use second derivatives.
+    far : float
+        Distance from the first of these steps to the highest maximum; zero without earlier steps.
     close : float
         Distance in the log-likelihood, as in `_leads_to`.
     """
-    search = _poised(problem, start_params, earlier.scale if earlier else None)
+    search = _poised(problem, start_params, scale)
     if search is None:
         return None
     objective, zero = search.objective, np.zeros(len(start_params))
-    far = earlier.far if earlier else 0.0
     if maxima and not far:
         far = float(np.linalg.norm(_way(problem, objective, maxima[0], zero) / objective.scale))
     goal: list[FitResult] = []
 
     def arrives(w: Array) -> bool:
+        """Store the maximum to whose slope w belongs, and return whether there is one."""
         for maximum in maxima:
-            radius, within = (_NEARER * far, close) if maximum is maxima[0] else (0.0, 0.0)
-            if not goal and _leads_to(problem, objective, maximum, radius, within, w):
+            first = maximum is maxima[0]
+            if not goal and _leads_to(problem, objective, maximum, first * _NEARER * far, first * close, w):
                 goal.append(maximum)
         return bool(goal)
 
     try:
         for steps in search.screening(_SCREENING):
-            search.round(steps, lambda w: len(search.path) % _EVERY == 0 and arrives(w))
-            if goal or arrives(zero) or not search.moves_on(maxima[0].llf if maxima else -np.inf):
+            search.round(steps, arrives)
+            if arrives(zero) or not search.moves_on(maxima[0].llf if maxima else -np.inf):
                 break
-        if goal or arrives(zero):
+        if arrives(zero):
             return Begun(objective.params(), goal[0].llf, objective.scale, far, arrives=True)
     except DeadEnd as end:
         return Begun(end.params, problem.value(end.params), objective.scale, far)
@@ -325,17 +328,15 @@ def _leads_to(
     near = np.linalg.norm(way / objective.scale) <= radius
     slope = objective.slope(way, found[1])
     concave = 0.0 < rise < close and slope >= rise
-    if not (near or concave or 0.0 < rise < _LOWEST and abs(slope - 2.0 * rise) < _SLOPE * 2.0 * rise):
+    if not any((near, concave, rise < _LOWEST and abs(slope - 2.0 * rise) < _SLOPE * 2.0 * rise)):
         return False
-    origin = objective.unconstrained(w)
-    on_the_way = (problem.layout.constrain(origin + share * way) for share in _ON_THE_WAY)
-    at = np.array([problem.value(params) for params in on_the_way])
+    origin, constrain = objective.unconstrained(w), problem.layout.constrain
+    at = np.array([problem.value(constrain(origin + share * way)) for share in _ON_THE_WAY])
     rises = np.diff([level, *at, maximum.llf])
-    if near and np.all(rises > -_LEVEL):
-        return True
-    if concave and np.all(np.diff([slope, *rises / np.diff([0.0, *_ON_THE_WAY, 1.0]), 0.0]) < _LEVEL):
-        return True
-    return bool(rise > 0.0 and np.all(np.abs((at - level) / rise - _PARABOLA) < _LIKE_IT))
+    slopes = [slope, *rises / np.diff([0.0, *_ON_THE_WAY, 1.0]), 0.0]
+    rising, bends = np.all(rises > -_LEVEL), np.all(np.diff(slopes) < _LEVEL)
+    parabola = np.all(np.abs(at - level - rise * _PARABOLA) < _LIKE_IT * rise)
+    return bool(near & rising or concave & bends or parabola)
 
 
 def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
@@ -354,8 +355,10 @@ def _chooses_starts(request: FitRequest) -> bool:
     return request.start_params is None and not plain and not short
 
 
-def _first_start(problem: EstimationProblem, request: FitRequest) -> Array:
-    """Return the given start values, or the default ones."""
+def _first_start(problem: EstimationProblem, request: FitRequest, first: Array | None) -> Array:
+    """Return the parameters to begin with, the given start values, or the default ones."""
+    if first is not None:
+        return first
     if request.start_params is None:
         return problem.model.default_start(problem)
     start_params = problem.reduced(request.start_params)
@@ -395,27 +398,24 @@ def best_so_far(problem: EstimationProblem, request: FitRequest) -> FitResult:
     )  # fmt: skip
 
 
-def spread(n_jobs: int | None, count: int) -> Callable[..., Iterable[Any]]:
+def spread(function: Callable[[S], T], items: Sequence[S], n_jobs: int | None) -> list[T]:
     """
-    Return `map`, or an equivalent function that uses worker processes.
+    Return the values of a function, in the order of its arguments.
 
     Parameters
     ----------
+    function : callable
+        The function. With several processes, it and its attributes must be picklable.
+    items : sequence
+        The arguments.
     n_jobs : int or None
-        Number of processes. None uses the setting of `joblib.parallel_config`, or one process. With several
-        processes, the mapped function and its attributes must be picklable.
-    count : int
-        Number of arguments of the mapped function.
+        Number of processes. None uses the setting of `joblib.parallel_config`, or one process.
     """
-    return map if n_jobs == 1 or count < 2 else partial(_elsewhere, n_jobs)
+    if n_jobs == 1 or len(items) < 2:
+        return [function(item) for item in items]
+    return list(stream(_quietly, [(function, item) for item in items], n_jobs, ordered=True))
 
 
-def _elsewhere(n_jobs: int | None, function: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
-    """Return the values of a function, in the order of its arguments, from worker processes."""
-    found = dict(stream(_at, [(place, function, item) for place, item in enumerate(items)], n_jobs))
-    return [found[place] for place in range(len(items))]
-
-
-def _at(place: int, function: Callable[[Any], Any], item: Any) -> tuple[int, Any]:
+def _quietly(function: Callable[[S], T], item: S) -> T:
     with quiet():
-        return place, function(item)
+        return function(item)

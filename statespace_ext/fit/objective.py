@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,7 +26,7 @@ _DIFFERENCE = 1e-3
 """Step in complete-data standard errors. Scores have errors of 1e-5 at a coefficient near one."""
 _FAR = 10.0
 """Length of a long step, in complete-data standard errors, if the curvature is too small to measure."""
-_LENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+_LENGTHS = [sign * size for size in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0) for sign in (1.0, -1.0)]
 """Lengths of steps along a convex direction. Near a singular matrix, it may be convex by rounding alone."""
 _ACCURATE = 0.1
 """Relative increase in a gain above its tolerance that justifies another product."""
@@ -117,11 +117,10 @@ def _by_products(score: Score, place: Array, s: Array, solve: Callable[[Array], 
             return Verdict(norm, np.nan, step)
         curvature, size = float(d @ product), float(d @ d)
         if curvature <= FLAT * size:
-            along = d / np.sqrt(size)
-            if curvature < -FLAT * size:
-                more, length = _convex_gain(score, place + step, r, along)
-                return Verdict(norm, gain + more, step + length * along)
-            return Verdict(norm, gain + _gain_far_along(score, place + step, r, along), step)
+            along, convex = d / np.sqrt(size), curvature < -FLAT * size
+            lengths = _LENGTHS if convex else [np.copysign(_FAR, r @ along)]
+            more, length = _best_along(score, place + step, r, along, lengths)
+            return Verdict(norm, gain + more, step + length * along if convex else step)
         alpha, least = rz / curvature, min(least, curvature / size)
         grows = 0.5 * alpha * rz
         gain, step, r = gain + grows, step + alpha * d, r - alpha * product
@@ -134,22 +133,17 @@ def _by_products(score: Score, place: Array, s: Array, solve: Callable[[Array], 
     return Verdict(norm, gain + hidden / least, step)
 
 
-def _gain_far_along(score: Score, place: Array, s: Array, d: Array) -> float:
+def _best_along(
+    score: Score, place: Array, s: Array, d: Array, lengths: Sequence[float]
+) -> tuple[float, float]:
     """
-    Return the gain of a long step along a direction, from the scores at both ends; zero if it is negative.
+    Return the largest gain along a direction, from the scores at both ends of steps, and its step.
 
     A direction that is not identified has no slope. If the log-likelihood is constant along a curve, it
     decreases along the tangent. On a ridge it increases over a long distance.
     """
-    up = d if s @ d > 0.0 else -d
-    there = score(place + _FAR * up)
-    return 0.0 if there is None else max(0.5 * _FAR * float((s + there) @ up), 0.0)
-
-
-def _convex_gain(score: Score, place: Array, s: Array, d: Array) -> tuple[float, float]:
-    """Return the largest gain along a direction in which the log-likelihood is convex, and its step."""
     found = [(0.0, 0.0)]
-    for length in (sign * size for size in _LENGTHS for sign in (1.0, -1.0)):
+    for length in lengths:
         there = score(place + length * d)
         if there is not None:
             found.append((0.5 * length * float((s + there) @ d), length))
@@ -236,11 +230,8 @@ class FitResult:
     @property
     def starts_at_best(self) -> int:
         """The number of starts that reached the highest log-likelihood."""
-        return int(
-            np.sum(
-                np.array(self.starts) > max(self.starts, default=0.0) - SAME_MAXIMUM * (1.0 + abs(self.llf))
-            )
-        )
+        level = max(self.starts, default=0.0) - SAME_MAXIMUM * (1.0 + abs(self.llf))
+        return int(sum(llf > level for llf in self.starts))
 
 
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12
@@ -344,10 +335,6 @@ class Objective:
         found = self.evaluate(w)
         return None if found is None else -found[1]
 
-    def _score_or_nan(self, w: Array) -> Array:
-        score = self.score(w)
-        return np.full(len(w), np.nan) if score is None else score
-
     def value(self, w: Array) -> float:
         """Return the value only; it is infinite if the likelihood does not exist."""
         self.evaluations += 1
@@ -414,7 +401,10 @@ class Objective:
         if information is None and order == 1 and len(zero) > WHITENED_UP_TO:
             return True
         if information is None:
-            information = -jacobian(self._score_or_nan, zero, np.full(len(zero), _DIFFERENCE), order)
+            steps, nowhere = np.full(len(zero), _DIFFERENCE), np.full(len(zero), np.nan)
+            information = -jacobian(
+                lambda w: nowhere if (s := self.score(w)) is None else s, zero, steps, order
+            )
         if not np.all(np.isfinite(information)):
             return False
         values, vectors = np.linalg.eigh(0.5 * (information + information.T))
@@ -468,7 +458,13 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     independent of the units of the data.
     """
     fallback = np.maximum(np.abs(problem.layout.unconstrain(params)), 1e-3)
-    params = _off_zero(problem, params)
+    # without measurement error, complete data determine the loadings of a series exactly: their scale would
+    # be zero, and so would steps and differences
+    block, places = problem.layout.blocks["obs_cov"], problem.layout.index["obs_cov"]
+    single = block.rows == block.columns
+    least = _LEAST_NOISE * problem.model.variance_sizes(problem.full(params))["obs_cov"][block.rows[single]]
+    params = np.array(params)
+    np.maximum.at(params, places[single], least)
     z = problem.layout.unconstrain(params)
     try:
         information = problem.updates.information(params, problem.moments(params))
@@ -507,19 +503,4 @@ def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
             rows = np.maximum(layout.blocks[key].rows, layout.blocks[key].columns)
             np.maximum.at(out, layout.index[key], _LEAST_SHARE * sds[rows])
     out[layout.positions(sorted(layout.bounded))] = _LEAST_SHARE / np.sqrt(nobs)
-    return out
-
-
-def _off_zero(problem: EstimationProblem, params: Array) -> Array:
-    """
-    Return parameters with measurement variances bounded away from zero.
-
-    If a series has no measurement error, complete data determine its loadings exactly. Their scale would be
-    zero, and so would steps and differences.
-    """
-    block, places = problem.layout.blocks["obs_cov"], problem.layout.index["obs_cov"]
-    single = block.rows == block.columns
-    least = _LEAST_NOISE * problem.model.variance_sizes(problem.full(params))["obs_cov"][block.rows[single]]
-    out = np.array(params)
-    np.maximum.at(out, places[single], least)
     return out

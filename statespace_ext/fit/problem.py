@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from ..exceptions import SpecificationError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import NOT_HERE, Array, is_positive_semidefinite
 from ..params.layout import ParameterLayout
 
+T = TypeVar("T")
 WHITENED_UP_TO = 80
 """Largest number of parameters for which "auto" uses second derivatives. They need one score each."""
 _AVERAGED_UP_TO = 1500
@@ -32,7 +33,7 @@ class Model(Protocol):
     """Interface of a model for estimation."""
 
     layout: ParameterLayout
-    endog_names: Any
+    endog_names: str | list[str]
 
     @property
     def private_smoother(self) -> Smoother:
@@ -191,7 +192,7 @@ class EstimationProblem:
         except NOT_HERE as error:
             return reason(error)
 
-    def _at(self, function: Callable[[Array], Any], params: Array) -> Any:
+    def _at(self, function: Callable[[Array], T], params: Array) -> T | None:
         """
         Return the value of a function of the parameters, or None if the likelihood does not exist.
 
@@ -278,7 +279,7 @@ class FitRequest:
     progress: bool = False
     callback: Callable[[Array], object] | None = None
     estep: str = "auto"
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, float] = field(default_factory=dict)
 
 
 def check_request(request: FitRequest) -> None:
@@ -329,11 +330,11 @@ def _check_options(request: FitRequest) -> None:
             raise SpecificationError(f"{name} must be a number of at least 0", got=repr(value))
 
 
-def _is_real(value: Any) -> bool:
+def _is_real(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
 
 
-def _check_whole(value: Any, name: str, least: int) -> None:
+def _check_whole(value: object, name: str, least: int) -> None:
     if not _is_real(value) or value != int(value) or value < least:
         raise SpecificationError(
             f"{name} must be a whole number", got=repr(value), expected=f"{least} or more"

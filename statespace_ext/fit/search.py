@@ -21,6 +21,8 @@ from .problem import SCIPY_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequ
 
 _ROUND, _SHORT_ROUND = 40, 10
 """Number of iterations between two computations of second derivatives; if they are cheap, in a screening."""
+_EVERY = 4
+"""Number of iterations between two questions whether a screening may stop."""
 _GENEROUS = 10.0
 """A start that is behind the best stops if this multiple of its predicted gain does not reach the best."""
 _LONGEST_MEMORY, _MEMORY_OF_MANY, _MANY = 200, 50, 300
@@ -157,18 +159,15 @@ class Search:
         self.path: list[float] = []
         self.message, self.dead_end = "maxiter reached", ""
         self.verdict = Verdict(np.nan, np.nan, np.zeros(0))
+        self.passed: tuple[float, Array, Verdict] | None = None
         # near the boundary, the curvature of the barrier changes too fast for a quasi-Newton method
-        able = request.method == "auto" or request.method == "lbfgs" and weight > 0
+        able = request.method in (("auto", "lbfgs") if weight else ("auto",))
         newton = request.method == "newton"
         self.whitens = newton or able and problem.whitens
-        self.resumes = request.method == "auto" and not self.whitens and not weight
+        self.resumes = able and not weight
         self.turns = newton or self.whitens and scale is not None
         self.longest = 1 if newton else _ROUND if self.whitens else sys.maxsize
-        # a few more iterations, for at most the price of second derivatives, may do without these
         self.cheap = problem.model.has_average_information and not weight
-        more = 0 if self.cheap else len(start_params)
-        self.first = self.longest + more if self.longest == _ROUND else self.longest
-        self.passed: tuple[float, Array, Verdict] | None = None
 
     def run(self, maxiter: int) -> FitResult:
         """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
@@ -205,32 +204,38 @@ class Search:
 
     def _rounds(self, maxiter: int) -> None:
         """Run rounds until convergence or ``maxiter`` iterations."""
-        objective, left, stalled = self.objective, maxiter, 0
+        objective, stalled = self.objective, 0
         objective.move(np.zeros(len(objective.origin)))
-        # default start values need other steps before second derivatives pay, unless these are cheap
-        # (nor if autoregressive coefficients give several maxima: the higher is reached by the other steps)
-        several = bool(self.problem.layout.bounded)
-        given = self.request.start_params is not None or self.cheap and not several
-        given = given or 0.0 < objective.weight < _BARRIER_WEIGHTS[0]
-        self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
-        while left > 0:
-            if self.turns and self._turned():
+        longest = self._first_round()
+        while (left := maxiter - len(self.path)) > 0:
+            if self._turned():
                 return
-            longest = self.longest if self.turns else self.first
             before, done, steps = objective.value_here, len(self.path), min(longest, left)
             inverse = self.round(steps)
-            ended, left = left - steps < maxiter - len(self.path), maxiter - len(self.path)
+            taken = len(self.path) - done
             settled = steps > 1 and self._scaled_score() < SCORE_TOLERANCE
-            if (ended or settled or not self.whitens) and self.judge(inverse, left > 0):
+            if (taken < steps or settled or not self.whitens) and self.judge(inverse, left > taken):
                 return
             # a round without iterations has moved only by the steps of the verdict
-            small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before)) or len(self.path) == done
+            small = before - objective.value_here < _NO_GAIN * (1.0 + abs(before)) or not taken
             stalled = (stalled + 1) * small
-            if stalled == _MOST_STALLED or not (self.whitens or self.resumes):
+            if stalled == _MOST_STALLED:
                 break
-            self.turns = self.whitens
+            self.turns, longest = self.whitens, self.longest
         self.judge(None, False)
         self._as_judged_before()
+
+    def _first_round(self) -> int:
+        """Decide whether second derivatives come before the first round, and return its length."""
+        # default start values need other steps before second derivatives pay, unless these are cheap
+        # (nor if autoregressive coefficients give several maxima: the higher is reached by the other steps)
+        cheap = self.cheap and not self.problem.layout.bounded
+        later = 0.0 < self.objective.weight < _BARRIER_WEIGHTS[0]
+        given = self.request.start_params is not None or cheap or later
+        self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
+        # a few more iterations, for at most the price of second derivatives, may do without these
+        several = self.whitens and not self.turns and not self.cheap
+        return self.longest + several * len(self.objective.origin)
 
     def _as_judged_before(self) -> None:
         """Return to an earlier point that passed as a maximum if the last one is not higher and does not."""
@@ -242,7 +247,9 @@ class Search:
             self.objective.origin, self.objective.value_here, self.verdict = origin, value, verdict
 
     def _turned(self) -> bool:
-        """Change to coordinates scaled by second derivatives, and return whether the search has ended."""
+        """Scale coordinates by second derivatives if their turn has come; return whether the search ended."""
+        if not self.turns:
+            return False
         exist = self.objective.whiten(2 if self.request.method == "newton" else 1)
         if not exist:
             self.message = "second derivatives do not exist here"
@@ -295,13 +302,20 @@ class Search:
         """
         Take steps from the origin, move it, and return the method's approximation of I^{-1}.
 
-        ``stops`` tells after an iteration at w whether it is the last.
+        ``stops`` tells after some iterations, at w, whether this one is the last.
         """
         objective, method = self.objective, self.request.method
 
         def after_each(w: Array, *_: object) -> None:
-            self._after(w)
-            if stops is not None and stops(w):
+            """Check and report an iteration, and stop if it is the last."""
+            params = objective.params(np.asarray(w))
+            self.path.append(-objective.best)
+            if self.report is not None:
+                self.report(len(self.path), self.path[-1])
+            if self.request.callback is not None:
+                self.request.callback(self.problem.full(params))
+            self.watch(self.problem, params)
+            if stops is not None and len(self.path) % _EVERY == 0 and stops(w):
                 raise StopIteration
 
         gradient = method not in WITHOUT_GRADIENT
@@ -319,16 +333,6 @@ class Search:
         self.message = str(result.message)
         memory = result.get("hess_inv")
         return None if memory is None else memory.dot
-
-    def _after(self, w: Array) -> None:
-        """Check and report an iteration."""
-        self.path.append(-self.objective.best)
-        if self.report is not None:
-            self.report(len(self.path), self.path[-1])
-        params = self.objective.params(np.asarray(w))
-        if self.request.callback is not None:
-            self.request.callback(self.problem.full(params))
-        self.watch(self.problem, params)
 
 
 def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
@@ -371,6 +375,7 @@ def by_em(problem: EstimationProblem, request: FitRequest, start_params: Array, 
     verdicts: list[Verdict] = []
 
     def shortfall(params: Array) -> float:
+        """Return the distance from a maximum; infinite if EM cannot leave a singular covariance."""
         verdicts.append(verdict_at(problem, params))
         at_zero = verdicts[-1].converged and lifted(problem, params) is not None
         return np.inf if at_zero else verdicts[-1].shortfall
@@ -450,6 +455,7 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
     with tqdm(total=total, desc="fit") as bar:
 
         def advance(iteration: int, llf: float) -> None:
+            """Show an iteration."""
             bar.update(1)
             bar.set_postfix(llf=f"{llf:.6g}")
             if disp:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -307,9 +308,27 @@ class Bootstrap(Displayed):
         """
         everything = list(self.params.columns)
         names = everything[:_MOST_PANELS] if params is None else names_among(params, everything, "params")
-        ends = self.conf_int(alpha, method)[["lower", "upper"]]
-        coverage = f"{100 * (1 - alpha):g} % interval"
-        return plot_bootstrap(self.params[names], self.estimates, ends, coverage, fig=fig, figsize=figsize)
+        intervals = self.conf_int(alpha, method)[["lower", "upper"]]
+        columns = min(len(names), _MOST_COLUMNS)
+        rows = -(-len(names) // columns)
+        fig = new_figure(fig, figsize, (max(2.9 * columns, 4.5), 2.1 * rows + 0.6))
+        axes = fig.subplots(rows, columns, squeeze=False)
+        for axis, name in zip(axes.ravel(), names, strict=False):
+            values = self.params[name].dropna().to_numpy()
+            bins = min(40, max(8, int(2 * len(values) ** (1 / 3))))
+            axis.hist(values, bins=bins, color=BAND, alpha=0.6, label="estimates from samples")
+            axis.axvline(self.estimates[name], color=LINE, linewidth=1.4, label="estimate from the data")
+            for i, end in enumerate(intervals.loc[name]):
+                label = "_nolegend_" if i else f"{100 * (1 - alpha):g} % interval"
+                axis.axvline(end, color=CONSTANT, linewidth=1.0, linestyle="--", label=label)
+            axis.set_title(str(name), fontsize="small", loc="left")
+            axis.set_yticks([])
+            axis.tick_params(labelsize="small")
+            axis.spines[["top", "right", "left"]].set_visible(False)
+        for axis in axes.ravel()[len(names) :]:
+            axis.remove()
+        legend_above(fig, *entries(axes), 3 if columns > 1 else 1)
+        return fig
 
 
 def bootstrap(
@@ -352,18 +371,21 @@ def bootstrap(
     res = getattr(res, "_results", res)
     model, params = model_of(res), np.asarray(res.params, dtype=float)
     sampler = _METHODS[method](model, params)
-    found = run_simulations(_Refit(model, sampler, params, res._fixed), spawn(rng, n_boot), n_jobs)
+    one = partial(attempt, partial(_refitted, model, sampler, params, res._fixed))
+    found = run_simulations(one, spawn(rng, n_boot), n_jobs)
     failures = {i: outcome for i, outcome in enumerate(found) if isinstance(outcome, Failure)}
     report_failures(list(failures.values()), n_boot, "fits to samples")
     names = list(model.param_names)
-    rows = _rows(found, len(names))
-    edges = set(res.boundary).union(*(row[2] for row in rows))
+    nothing: _Refitted = (np.full(len(names), np.nan), np.nan, [])
+    rows = [nothing if isinstance(outcome, Failure) else outcome for outcome in found]
+    estimates, llf_at_data, edges = zip(*rows, strict=True)
+    boundary = set(res.boundary).union(*edges)
     return Bootstrap(
-        pd.DataFrame([row[0] for row in rows], columns=names),
+        pd.DataFrame(estimates, columns=names),
         pd.Series(params, index=names),
         float(model.loglike(params, includes_fixed=True)),
-        np.array([row[1] for row in rows]),
-        [name for name in names if name in edges],
+        np.array(llf_at_data),
+        [name for name in names if name in boundary],
         {i: str(failure) for i, failure in failures.items()},
         method,
     )
@@ -373,32 +395,21 @@ _Refitted = tuple[Array, float, list[str]]
 """The aligned estimates of one sample, their likelihood for the data, and the parameters at boundaries."""
 
 
-def _rows(found: list[_Refitted | Failure], count: int) -> list[_Refitted]:
-    """Return the outcomes of the samples, with NaN for failures."""
-    nothing: _Refitted = (np.full(count, np.nan), np.nan, [])
-    return [nothing if isinstance(outcome, Failure) else outcome for outcome in found]
-
-
-@dataclass(frozen=True)
-class _Refit:
-    """The fit to one sample, in a picklable form for other processes."""
-
-    model: Any
-    sampler: Parametric | Innovations
-    params: Array
-    fixed: dict[str, float]
-
-    def __call__(self, rng: np.random.Generator) -> _Refitted | Failure:
-        return attempt(self._of_sample, rng)
-
-    def _of_sample(self, rng: np.random.Generator) -> _Refitted:
-        clone = model_on(self.model, self.sampler.draw(rng))
-        with warnings.catch_warnings(), clone.fix_params(self.fixed) if self.fixed else nullcontext():
-            warnings.simplefilter("ignore")
-            res = clone.fit(self.params, includes_fixed=True, method="lbfgs", cov_type="none")
-            found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
-        found = aligned(clone, found, self.params)
-        return found, float(self.model.loglike(found, includes_fixed=True)), edge
+def _refitted(
+    model: Any,
+    sampler: Parametric | Innovations,
+    params: Array,
+    fixed: dict[str, float],
+    rng: np.random.Generator,
+) -> _Refitted:
+    """Fit the model to a sample."""
+    clone = model_on(model, sampler.draw(rng))
+    with warnings.catch_warnings(), clone.fix_params(fixed) if fixed else nullcontext():
+        warnings.simplefilter("ignore")
+        res = clone.fit(params, includes_fixed=True, method="lbfgs", cov_type="none")
+        found, edge = np.asarray(res.params, dtype=float), list(res.boundary)
+    found = aligned(clone, found, params)
+    return found, float(model.loglike(found, includes_fixed=True)), edge
 
 
 def aligned(model: Any, params: Array, target: Array) -> Array:
@@ -443,57 +454,3 @@ def _rotations(loadings: Array, goal: Array) -> Iterator[Array]:
     for G in (np.linalg.lstsq(loadings, goal, rcond=None)[0], left @ right, exchange, signs):
         if np.linalg.matrix_rank(G) == len(G):
             yield G
-
-
-def plot_bootstrap(
-    params: pd.DataFrame,
-    estimates: pd.Series,
-    intervals: pd.DataFrame,
-    coverage: str,
-    *,
-    fig: Figure | None = None,
-    figsize: tuple[float, float] | None = None,
-) -> Figure:
-    """
-    Plot histograms of estimates over samples, one panel for each parameter.
-
-    Parameters
-    ----------
-    params : DataFrame
-        One row per sample; rows of NaN are left out.
-    estimates : Series
-        The estimates from the data.
-    intervals : DataFrame
-        Columns "lower" and "upper".
-    coverage : str
-        Description of the intervals.
-    fig : matplotlib.figure.Figure, optional
-        Figure to draw in; it keeps its size and layout.
-    figsize : (float, float), optional
-        Size of a new figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    names: list[Any] = list(params)
-    columns = min(len(names), _MOST_COLUMNS)
-    rows = -(-len(names) // columns)
-    fig = new_figure(fig, figsize, (max(2.9 * columns, 4.5), 2.1 * rows + 0.6))
-    axes = fig.subplots(rows, columns, squeeze=False)
-    for axis, name in zip(axes.ravel(), names, strict=False):
-        values = params[name].dropna().to_numpy()
-        bins = min(40, max(8, int(2 * len(values) ** (1 / 3))))
-        axis.hist(values, bins=bins, color=BAND, alpha=0.6, label="estimates from samples")
-        axis.axvline(estimates[name], color=LINE, linewidth=1.4, label="estimate from the data")
-        for i, end in enumerate(intervals.loc[name, ["lower", "upper"]]):
-            label = "_nolegend_" if i else coverage
-            axis.axvline(end, color=CONSTANT, linewidth=1.0, linestyle="--", label=label)
-        axis.set_title(str(name), fontsize="small", loc="left")
-        axis.set_yticks([])
-        axis.tick_params(labelsize="small")
-        axis.spines[["top", "right", "left"]].set_visible(False)
-    for axis in axes.ravel()[len(names) :]:
-        axis.remove()
-    legend_above(fig, *entries(axes), 3 if columns > 1 else 1)
-    return fig

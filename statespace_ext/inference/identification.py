@@ -12,17 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+import scipy.linalg
 
 from ..display import Displayed
 from ..exceptions import StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_period, companion, spectral_radius
 from ..numerics.matrix_equations import stationary_covariance, stationary_covariances
-from ..params.affine import IntArray
+from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
-from .realization import Point, flat_directions
+from .realization import Identifiable, flat_directions
 from .similar_systems import block_sizes, flat_by_system, series_sizes, varies
 
 _RANK_TOLERANCE = 1e-8
@@ -31,21 +32,6 @@ _LEAST = 1e-3
 _WINDOWS = 12
 _LARGEST_PROBLEM = 3e7
 """Limit of parameters times squared series. For larger problems the check is skipped, with a message."""
-
-
-class Identifiable(Protocol):
-    """Interface of a model for the check."""
-
-    layout: ParameterLayout
-    endog: Array
-    current_initialization: str
-    k_factors: int
-    lags: int
-    nobs: int
-    exog: Array | None
-    state_inputs: Array | None
-    k_exog: int
-    k_state_exog: int
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,16 +159,10 @@ def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
 
 def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array] | None:
     """Return flat directions and their units by `flat_directions`, or None if moments are needed."""
-    layout = model.layout
-    varying = any(block.time_varying for block in layout.blocks.values())
+    varying = any(block.time_varying for block in model.layout.blocks.values())
     if varying or model.current_initialization in ("diffuse", "approximate_diffuse"):
         return None
-    column = np.full(len(layout), -1)
-    column[free] = np.arange(len(free))
-    units = [series_sizes(data) for data in (model.endog, model.exog, model.state_inputs)]
-    stationary = model.current_initialization == "stationary"
-    shape = model.k_factors, model.lags
-    return flat_directions(Point(layout, point, layout.matrices(point), *shape, stationary, column, *units))
+    return flat_directions(model, point, free)
 
 
 def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array]:
@@ -192,9 +172,7 @@ def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Arra
     columns = np.concatenate([free, len(model.layout) + np.arange(extra)])
     size = np.linalg.norm(rows[:, columns], axis=0)
     scale = np.where(size > 0, 1.0 / np.where(size > 0, size, 1.0), 1.0)
-    _, values, right = np.linalg.svd(rows[:, columns] * scale, full_matrices=True)
-    values = np.concatenate([values, np.zeros(len(columns) - len(values))])
-    null = right[values <= _RANK_TOLERANCE * max(values[0], 1e-300)]
+    null = scipy.linalg.null_space(rows[:, columns] * scale, rcond=_RANK_TOLERANCE).T
     return null[:, : len(free)], scale[: len(free)]
 
 
@@ -205,17 +183,19 @@ def _triangular(groups: list[Array]) -> Array:
 
 def _orthonormal(columns: Array) -> Array:
     """Return an orthonormal basis of the column space."""
-    if columns.shape[1] == 0:
-        return columns
-    left, values, _ = np.linalg.svd(columns, full_matrices=False)
-    return np.asarray(left[:, values > 1e-10 * max(values[0], 1e-300)])
+    return np.asarray(scipy.linalg.orth(columns, rcond=1e-10)) if columns.shape[1] else columns
 
 
 def _message(layout: ParameterLayout, names: list[str], count: int, explained: bool) -> str:
     if not count:
         return ""
     touched = [key for key, block in layout.blocks.items() if set(block.names) & set(names)]
-    why = f" ({'; '.join(_reasons(touched))})" if explained else ""
+    reasons, dynamics = [], {"design", "transition", "state_cov"} & set(touched)
+    if dynamics:
+        reasons.append("the factors can be rotated or rescaled")
+    if not dynamics or {"obs_intercept", "state_mean"} <= set(touched):
+        reasons.append("a mean stands beside a free intercept")
+    why = f" ({'; '.join(reasons)})" if explained else ""
     shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
     return (
         f"The likelihood is flat along {count} direction{'s' if count > 1 else ''}{why}, "
@@ -223,22 +203,12 @@ def _message(layout: ParameterLayout, names: list[str], count: int, explained: b
     )
 
 
-def _reasons(touched: list[str]) -> list[str]:
-    reasons = []
-    if {"design", "transition", "state_cov"} & set(touched):
-        reasons.append("the factors can be rotated or rescaled")
-    if not {"design", "transition", "state_cov"} & set(touched) or {"obs_intercept", "state_mean"} <= set(
-        touched
-    ):
-        reasons.append("a mean stands beside a free intercept")
-    return reasons
-
-
 def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
     """Return a random nearby point with nonsingular covariance matrices at which the start exists."""
     z = model.layout.unconstrain(params)
     for point in _points(model.layout, z, free, np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3):
-        if _root(model, point) < STABILITY_LIMIT or model.current_initialization != "stationary":
+        transition = companion(at_period(model.layout.matrix("transition", point)))
+        if model.current_initialization != "stationary" or spectral_radius(transition) < STABILITY_LIMIT:
             return point
     return np.array(params)
 
@@ -252,11 +222,6 @@ def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> I
         yield layout.constrain(moved)
 
 
-def _root(model: Identifiable, params: Array) -> float:
-    transition = model.layout.matrices(params)["transition"]
-    return spectral_radius(companion(at_period(transition)))
-
-
 class _MomentDerivatives:
     """
     Derivatives of the mean and covariance of y_1..y_h with respect to the parameters and a diffuse x_1.
@@ -268,8 +233,7 @@ class _MomentDerivatives:
         self.model, self.layout = model, model.layout
         self.params, self.at = params, self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags
-        self.blocks: dict[tuple[str, int], Array] = {}
-        self.lagged = self.size > self.k
+        self.constant: dict[str, Array] = {}
         self.horizon = 2 * self.size + 2
         self.varying = any(block.time_varying for block in self.layout.blocks.values())
         self.windows = self._windows()
@@ -280,25 +244,24 @@ class _MomentDerivatives:
 
     def _block(self, key: str, t: int = 0) -> Array:
         """Return d block / d parameter at a period, (n, rows, columns)."""
-        block, index = self.layout.tangent(key, self.params)
-        t = min(t, block.coefs.shape[1] - 1) if block.moves else 0
-        if (key, t) not in self.blocks:
-            out = np.zeros((self.n, *block.shape))
-            np.add.at(
-                out, (index, block.rows, block.columns), block.coefs[:, t] if block.moves else block.coefs
-            )
+        if key not in self.constant:
+            block, index = self.layout.tangent(key, self.params)
+            coefs = block.coefs[:, min(t, block.coefs.shape[1] - 1)] if block.moves else block.coefs
+            found = Elements(block.rows, block.columns, index, coefs).dense(self.n, block.shape)
             if block.moves:
-                return out
-            self.blocks[key, t] = out
-        return self.blocks[key, t]
+                return found
+            self.constant[key] = found
+        return self.constant[key]
 
     def _slice(self, key: str, t: int) -> Array:
         value = self.at[key]
         return value if value.ndim == 2 else value[:, :, min(t, value.shape[2] - 1)]
 
     def _transition(self, t: int) -> tuple[Array, Array]:
-        """Return T, and the derivative of its top rows. The derivative of other rows is zero."""
-        return companion(self._slice("transition", t)), self._block("transition", t)
+        """Return T and dT, whose rows below the first lag are zero."""
+        dT = np.zeros((self.n, self.size, self.size))
+        dT[:, : self.k] = self._block("transition", t)
+        return companion(self._slice("transition", t)), dT
 
     def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array, Array, Array]:
         """Return c_t, dc_t, d_t and dd_t at random regressors."""
@@ -329,27 +292,17 @@ class _MomentDerivatives:
         if self.model.current_initialization != "stationary":
             da, dP = self._block("initial_state")[:, :, 0], self._block("initial_state_cov")
             return self.at["initial_state"][:, 0], da, self.at["initial_state_cov"], dP
-        T, dA = self._transition(0)
+        T, dT = self._transition(0)
         zero_x, zero_u = np.zeros(self.model.k_exog), np.zeros(self.model.k_state_exog)
         c, dc, _, _ = self._intercepts(0, zero_x, zero_u)
         W, dW = self._noise(0)
         level = np.eye(size) - T
         a = np.linalg.solve(level, c)
-        dc[:, : self.k] += dA @ a
+        dc += dT @ a
         P = stationary_covariance(T, W)
-        side = self._spread(dA @ P @ T.T)
+        side = dT @ P @ T.T
         dP = stationary_covariances(T, side + np.swapaxes(side, 1, 2) + dW)
         return a, np.linalg.solve(level, dc.T).T, P, dP
-
-    def _moved(self, T: Array, M: Array) -> Array:
-        """Return T M for a companion matrix T, whose lower rows shift those of M."""
-        return np.concatenate([T[: self.k] @ M, M[..., : -self.k, :]], axis=-2) if self.lagged else T @ M
-
-    def _spread(self, top: Array) -> Array:
-        """Return a derivative that is zero apart from the top rows, which belong to the first lag."""
-        out = np.zeros((self.n, self.size, top.shape[-1]))
-        out[:, : self.k] = top
-        return out
 
     def _noise(self, t: int) -> tuple[Array, Array]:
         W, dW = np.zeros((self.size, self.size)), np.zeros((self.n, self.size, self.size))
@@ -394,15 +347,13 @@ class _MomentDerivatives:
             yield self.unit[:, None] * (dd + dZ @ a[:k] + da[:, :k] @ Z.T).T
             if s in self.windows and (s == 0 or not converged):
                 yield from self._covariances(s, P, dP)
-            T, dA = self._transition(s)
-            dc[:, :k] += dA @ a
-            da = dc + da @ T.T
+            T, dT = self._transition(s)
+            da = dc + dT @ a + da @ T.T
             a = c + T @ a
             if not converged:
                 W, dW = self._noise(s)
-                side = self._spread(dA @ P @ T.T)
-                half = np.swapaxes(self._moved(T, dP), 1, 2)
-                dP = side + np.swapaxes(side, 1, 2) + self._moved(T, half) + dW
+                side = dT @ P @ T.T
+                dP = side + np.swapaxes(side, 1, 2) + T @ dP @ T.T + dW
                 P = T @ P @ T.T + W
 
     def _covariances(self, s: int, P: Array, dP: Array) -> Iterator[Array]:
@@ -421,8 +372,8 @@ class _MomentDerivatives:
             if t == s:
                 change = change + left.T @ self._block("obs_cov", s) @ right
             yield change.reshape(self.n, -1).T
-            T, dA = self._transition(t)
-            X, dX = T @ X, self._moved(T, dX) + self._spread(dA @ X)
+            T, dT = self._transition(t)
+            X, dX = T @ X, T @ dX + dT @ X
 
     def _directions(self, p: int, width: int) -> Array:
         """Return (p, width) directions, which are random if ``width`` is below p."""
@@ -438,4 +389,4 @@ class _MomentDerivatives:
                 waiting.append(group / size)
             if sum(len(part) for part in waiting) > 3 * self.n:
                 waiting = [_triangular(waiting)]
-        return _triangular([np.zeros((0, self.n)), *waiting])
+        return _triangular([np.zeros((1, self.n)), *waiting])

@@ -84,6 +84,7 @@ def observed_information(
         return np.asarray(exact)
 
     def gradient(at: Array) -> Array:
+        """Return the score by the selected parameters."""
         return model.loglike_and_score(at)[1][places]
 
     steps = step_sizes(params) if steps is None else steps
@@ -246,9 +247,11 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
     basis = _orthonormal(flat / scale[:, None])
 
     def away(vector: Array) -> Array:
+        """Return the part of a vector that is orthogonal to the flat directions."""
         return np.asarray(vector - basis @ (basis.T @ vector))
 
     def product(vector: Array) -> Array:
+        """Return the product of the information with a vector."""
         step, ends = np.zeros(len(params)), []
         size = _SHARE / np.linalg.norm(vector)
         step[index] = size * scale * vector
@@ -383,6 +386,17 @@ def cov_type_of(value: object) -> CovType:
     return _MENU[COV_TYPES.index(value)]
 
 
+def _terms(model: Differentiated) -> Callable[[Array], Array]:
+    """Return the log-likelihoods of the periods given their past, as a function that is NaN outside."""
+
+    def terms(at: Array) -> Array:
+        """Return the log-likelihoods of the periods."""
+        model.update(at, transformed=True, includes_fixed=True)
+        return np.asarray(model.ssm.loglikeobs())
+
+    return nan_outside(terms, (len(model.endog),))
+
+
 def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
     """
     Return the derivatives of the log-likelihood of each period given its past, (n, m).
@@ -390,30 +404,18 @@ def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
     They are central differences of fourth order of the terms of the filter. A derivative is NaN if the
     likelihood does not exist at a step.
     """
-
-    def terms(at: Array) -> Array:
-        model.update(at, transformed=True, includes_fixed=True)
-        return np.asarray(model.ssm.loglikeobs())
-
-    return jacobian(
-        nan_outside(terms, (len(model.endog),)), params, model.difference_steps(params, _COARSE), 4, index
-    )
+    return jacobian(_terms(model), params, model.difference_steps(params, _COARSE), 4, index)
 
 
 def scores_along(model: Differentiated, params: Array, index: Array, vector: Array) -> float:
     """Return (x' B x)^{1/2}, the norm of the derivatives of the log-likelihood terms along x."""
     if not np.all(np.isfinite(vector)):
         return np.nan
-    change = np.zeros(len(params))
+    change, terms = np.zeros(len(params)), _terms(model)
     change[index] = vector
-
-    def terms(at: Array) -> Array:
-        model.update(params + at[0] * change, transformed=True, includes_fixed=True)
-        return np.asarray(model.ssm.loglikeobs())
-
     errors = model.difference_steps(params, _COARSE)[index]
     step = 1.0 / np.max(np.abs(vector) / errors)
-    by_period = jacobian(nan_outside(terms, (len(model.endog),)), np.zeros(1), np.array([step]), 4)
+    by_period = jacobian(lambda at: terms(params + at[0] * change), np.zeros(1), np.array([step]), 4)
     return float(np.linalg.norm(by_period))
 
 
@@ -427,6 +429,7 @@ def innovations_information(model: Differentiated, params: Array, index: Array) 
     n, p = np.shape(model.endog)
 
     def forecasts(at: Array) -> Array:
+        """Return the forecast errors and their covariances, one row per period."""
         model.update(at, transformed=True, includes_fixed=True)
         out = model.ssm.filter()
         return np.concatenate([out.forecasts_error.T, out.forecasts_error_cov.T.reshape(n, -1)], axis=1)
@@ -538,6 +541,7 @@ def correlation_table(
     rows, columns = np.tril_indices(len(labels), -1)
 
     def quantities(at: Array) -> Array:
+        """Return the standard deviations and the correlations."""
         sigma = matrix(at)
         sd = np.sqrt(np.clip(np.diag(sigma), 0.0, None))
         product = sd[rows] * sd[columns]

@@ -7,7 +7,7 @@ import inspect
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -141,15 +141,13 @@ def run_simulations(
         As in `stream`.
     """
     count = max(1, min(len(seeds), _CHUNKS))
-    chunks = ((place, one, seeds[place::count]) for place in range(count))
-    parts = dict(stream(_simulated, chunks, n_jobs))
+    chunks = ((one, seeds[place::count]) for place in range(count))
+    parts = list(stream(_simulated, chunks, n_jobs, ordered=True))
     return [parts[i % count][i // count] for i in range(len(seeds))]
 
 
-def _simulated(
-    place: int, one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence]
-) -> tuple[int, list[T]]:
-    return place, [one(np.random.default_rng(seed)) for seed in seeds]
+def _simulated(one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence]) -> list[T]:
+    return [one(np.random.default_rng(seed)) for seed in seeds]
 
 
 def fit_many(
@@ -230,6 +228,7 @@ def _repeated_fits(
     kept: list[FitRecord] = []
 
     def tasks() -> Iterator[tuple[Any, ...]]:
+        """Yield the arguments of the fits that no checkpoint has."""
         names: set[str] = set()
         for place, pair in enumerate(pairs):
             name, model = _named(pair, keep)
@@ -240,17 +239,15 @@ def _repeated_fits(
             if name in done and done[name].fingerprint in (mark, fingerprint(model, exact=True)):
                 kept.append(done[name])
             else:
-                yield name, model, options, held, np.random.SeedSequence([*words, place]), mark, catch, keep
+                yield name, mark, catch, model, options, held, np.random.SeedSequence([*words, place]), keep
 
-    yielded = 0
     for record in stream(_fit_one, tasks(), n_jobs):
         if path is not None:
             append_line(path, record_line(record))
-        ready = kept[yielded:]
-        yield from ready
-        yielded += len(ready)
+        while kept:
+            yield kept.pop(0)
         yield record
-    yield from kept[yielded:]
+    yield from kept
 
 
 def fits_by_name(models: Any, fit_options: Mapping[str, Any] | None, **options: Any) -> dict[Any, FitRecord]:
@@ -292,7 +289,7 @@ def outcome_of(record: FitRecord) -> dict[str, Any]:
     return {name: getattr(record, name) for name in ("nobs", "llf", "converged", "error")}
 
 
-def _named(pair: Any, keep: str | None) -> tuple[Any, Any]:
+def _named(pair: object, keep: str | None) -> tuple[Any, Any]:
     """Return a name, which is a string or an integer, and a model with the output to keep."""
     name, model = pair if isinstance(pair, tuple) and len(pair) == 2 else (None, pair)
     if not isinstance(name, (str, int, np.integer)) or not isinstance(model, MLEModel):
@@ -336,7 +333,7 @@ def _absorb(digest: Any, value: object) -> None:
         digest.update(repr(value).encode())
 
 
-def _content(value: object) -> Any:
+def _content(value: object) -> object:
     """Return the contents of a table, an index, a mapping or an initialization as arrays and lists."""
     if isinstance(value, (pd.Series, pd.DataFrame)):
         return [*value.axes, value.to_numpy()]
@@ -358,18 +355,10 @@ def _content(value: object) -> Any:
     return value
 
 
-def _fit_one(
-    name: str,
-    model: Any,
-    options: dict[str, Any],
-    fixed: dict[str, float],
-    seed: np.random.SeedSequence,
-    mark: str,
-    catch: tuple[type[Exception], ...],
-    keep: str | None,
-) -> FitRecord:
+def _fit_one(name: str, mark: str, catch: tuple[type[Exception], ...], model: Any, *args: Any) -> FitRecord:
+    """Return the record of a fit or of its failure; further arguments are as in `_fitted`."""
     began = time.process_time()
-    found = attempt(_fitted, model, options, fixed, seed, keep, catch=catch)
+    found = attempt(_fitted, model, *args, catch=catch)
     outcome = failed_record(str(found), int(model.nobs)) if isinstance(found, Failure) else found
     return replace(outcome, name=name, seconds=time.process_time() - began, fingerprint=mark)
 
@@ -396,21 +385,16 @@ def _fitted(
         frames = coefficient_frames(res) if keep else None
     names = list(res.model.param_names)
     params = dict(zip(names, np.asarray(res.params, dtype=float).tolist(), strict=True))
-    bse = dict(zip(names, _standard_errors(res).tolist(), strict=True))
+    errors = np.full(len(params), np.nan)
+    with suppress(KeyError):  # from `bse` after statsmodels' own EM
+        errors = np.asarray(res.bse, dtype=float)
+    bse = dict(zip(names, errors.tolist(), strict=True))
     values = (float(res.llf), float(res.aic), float(res.bic), int(res.nobs), int(res.df_model))
     if is_ours(model):
         converged = res.converged
     else:  # not every optimiser of statsmodels returns the status, but each issues a warning
         converged = not any(issubclass(each.category, StatsmodelsConvergenceWarning) for each in shown)
     return FitRecord("", params, bse, *values, bool(converged), "", 0.0, "", frames)
-
-
-def _standard_errors(res: Any) -> Array:
-    """Return the standard errors; NaN after statsmodels' own EM, where its `bse` raises a KeyError."""
-    try:
-        return np.asarray(res.bse, dtype=float)
-    except KeyError:
-        return np.full(len(res.params), np.nan)
 
 
 def report_records(records: Iterable[FitRecord], what: str) -> None:
@@ -439,7 +423,7 @@ def model_on(model: Any, endog: Array, rows: slice = slice(None), **changed: Any
     UnsupportedError
         If an initialization was set on ``ssm`` and the new model has a different number of states.
     """
-    return _with_start(_copy(model, endog, rows, changed), model.user_initialization)
+    return _copy(model, endog, rows, model.user_initialization, changed)
 
 
 def data_of(model: Any) -> Array:
@@ -453,25 +437,13 @@ def model_of(results: Any) -> Any:
     model, start = require_model(results.model), results.user_initialization
     if start is None and model.user_initialization is None:
         return model
-    return _with_start(_copy(model, data_of(model), slice(None), {}), start)
+    return _copy(model, data_of(model), slice(None), start, {})
 
 
-def _with_start(model: Any, start: Initialization | None) -> Any:
-    """Set an initialization on ``ssm`` if there is one, and return the model."""
-    if start is None:
-        return model
-    if start.k_states != model.k_states:
-        raise UnsupportedError(
-            "The start that was set on `ssm` has another number of states than the model",
-            got=f"{start.k_states} states, for a model of {model.k_states}",
-            remedy="Declare the start in the constructor.",
-        )
-    model.ssm.initialization = start
-    return model
-
-
-def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any:
-    """Return the model for other data, with the initialization of the constructor."""
+def _copy(
+    model: Any, endog: Array, rows: slice, start: Initialization | None, changed: dict[str, Any]
+) -> Any:
+    """Return the model for other data, with an initialization on ``ssm`` if there is one."""
     index, names = model._index[rows], model.regressor_names
     data = pd.DataFrame(endog, index=index, columns=list(np.atleast_1d(model.endog_names)))
     given = model.arguments_of_periods(rows)
@@ -479,7 +451,17 @@ def _copy(model: Any, endog: Array, rows: slice, changed: dict[str, Any]) -> Any
         value = getattr(model, name, None)
         if value is not None and names.get(name):
             given[name] = pd.DataFrame(np.asarray(value)[rows], index=index, columns=names[name])
-    return model.clone(data, given.pop("exog", None), **{**given, **changed})
+    out = model.clone(data, given.pop("exog", None), **{**given, **changed})
+    if start is None:
+        return out
+    if start.k_states != out.k_states:
+        raise UnsupportedError(
+            "The start that was set on `ssm` has another number of states than the model",
+            got=f"{start.k_states} states, for a model of {out.k_states}",
+            remedy="Declare the start in the constructor.",
+        )
+    out.ssm.initialization = start
+    return out
 
 
 def is_ours(model: Any) -> bool:

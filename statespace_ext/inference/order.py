@@ -31,6 +31,9 @@ from .many import (
 )
 from .records import FitRecord
 
+_Models = dict[tuple[int, ...], Any]
+_Records = dict[tuple[int, ...], FitRecord]
+"""Models and records of fits by the values of a candidate."""
 CRITERIA = ("aic", "aicc", "bic", "hqic", "aicb")
 _SAME = 1e-4
 
@@ -54,8 +57,8 @@ class OrderSelection(Displayed):
 
     table: pd.DataFrame
     ic: str
-    models: dict[Any, Any]
-    records: dict[Any, FitRecord]
+    models: _Models
+    records: _Records
 
     @property
     def selected(self) -> dict[str, Any]:
@@ -176,7 +179,7 @@ def _samples(n_boot: int, ic: str) -> int:
     return n_boot
 
 
-def _tried(**given: Any) -> dict[str, list[int]]:
+def _tried(**given: object) -> dict[str, list[int]]:
     """Return the values to try, by name."""
     values = {}
     for name, value in given.items():
@@ -192,15 +195,16 @@ def _tried(**given: Any) -> dict[str, list[int]]:
     return values
 
 
-def _label(values: Mapping[str, Any], key: tuple[int, ...]) -> str:
+def _label(values: Mapping[str, object], key: tuple[int, ...]) -> str:
     return ", ".join(f"{name}={value}" for name, value in zip(values, key, strict=True))
 
 
-def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any], dict[Any, FitRecord]]:
+def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[_Models, _Records]:
     """Return the models that can be built, and an initial record of failure for each combination."""
     make: Callable[..., Any] = model if callable(model) else _rebuilder(require_model(model), list(values))
 
     def build(key: tuple[int, ...]) -> Any:
+        """Return the model of a candidate."""
         return require_model(make(**dict(zip(values, key, strict=True))))
 
     models, records = {}, {}
@@ -213,7 +217,7 @@ def _candidates(model: Any, values: dict[str, list[int]]) -> tuple[dict[Any, Any
     return models, records
 
 
-def _require_comparable(models: dict[Any, Any], values: dict[str, list[int]]) -> None:
+def _require_comparable(models: _Models, values: dict[str, list[int]]) -> None:
     """Raise an error if the likelihoods of the candidates are not comparable."""
     first = next(iter(models.values()), cast(Any, None))
     for key, other in models.items():
@@ -279,9 +283,7 @@ def _note_local_maxima(keys: list[tuple[int, ...]], rows: list[dict[str, Any]]) 
             )
 
 
-def _aicb(
-    models: dict[Any, Any], records: dict[Any, FitRecord], n_boot: int, rng: object, n_jobs: int | None
-) -> list[float]:
+def _aicb(models: _Models, records: _Records, n_boot: int, rng: object, n_jobs: int | None) -> list[float]:
     """Return AICb by candidate, with NaN for failed fits."""
     out = []
     for (key, record), seed in zip(records.items(), spawn(rng, len(records)), strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -113,10 +113,24 @@ class Profile(Displayed):
         -------
         matplotlib.figure.Figure
         """
-        found = self.table["lr"]
-        return plot_profile(
-            self.param, found, self.estimate, self.interval, self.cut, fig=fig, figsize=figsize
-        )
+        fig = new_figure(fig, figsize, (5.4, 3.6))
+        axis, ratios = fig.subplots(), self.table["lr"]
+        axis.plot(
+            ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2,
+            label="likelihood ratio",
+        )  # fmt: skip
+        label = f"critical value {self.cut:.2f}"
+        axis.axhline(self.cut, color=CONSTANT, linewidth=1.0, linestyle="--", label=label)
+        ends = [end for end in self.interval if np.isfinite(end)]
+        for i, end in enumerate(ends):
+            label = "_nolegend_" if i else "interval" if len(ends) == 2 else "end of the interval"
+            axis.axvline(end, color=CONSTANT, linewidth=0.8, label=label)
+        axis.axvline(self.estimate, color=ZERO, linewidth=0.8, label="estimate")
+        axis.set_xlabel(self.param)
+        axis.set_ylabel("likelihood ratio")
+        axis.spines[["top", "right"]].set_visible(False)
+        legend_above(fig, *entries(axis), 2)
+        return fig
 
 
 def profile(
@@ -173,25 +187,18 @@ def profile(
     limits = limits_of(model.layout, param)
     step = _first_step(res, param)
     tasks = [
-        (sign, _Side(model, param, res._fixed, params, llf, sign, limits[sign > 0]), level, step, values)
+        (_Side(model, param, res._fixed, params, llf, sign, limits[sign > 0]), level, step, values)
         for sign in (-1, 1)
     ]
-    lower, upper = (rest for _, *rest in sorted(stream(_walk, tasks, n_jobs), key=lambda side: side[0]))
-    _report(lower[3], upper[3])
-    ends = {name: side[1] for name, side in (("lower", lower), ("upper", upper)) if side[1]}
-    points = {estimate: (llf, True, params), **lower[2], **upper[2]}
-    tables = _tables(points, llf, param, names)
-    return Profile(param, estimate, llf, level, lower[0], upper[0], ends, at_boundary, *tables)
-
-
-def _tables(
-    points: dict[float, tuple[float, bool, Array]], llf: float, param: str, names: list[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the tables of likelihoods and of parameters by value."""
+    lower, upper = stream(_walk, tasks, n_jobs, ordered=True)
+    _report(lower, upper)
+    ends = {name: side.why for name, side in (("lower", lower), ("upper", upper)) if side.why}
+    points = {estimate: (llf, True, params), **lower.points, **upper.points}
     index = pd.Index(sorted(points), name=param)
     rows = [(points[v][0], 2.0 * (llf - points[v][0]), points[v][1]) for v in index]
     table = pd.DataFrame(rows, index=index, columns=["llf", "lr", "converged"])
-    return table, pd.DataFrame([points[v][2] for v in index], index=index, columns=names)
+    every = pd.DataFrame([points[v][2] for v in index], index=index, columns=names)
+    return Profile(param, estimate, llf, level, lower.end, upper.end, ends, at_boundary, table, every)
 
 
 def _values_of(grid: object) -> Array | None:
@@ -318,38 +325,42 @@ def _moved(layout: ParameterLayout, param: str, params: Array, value: float) -> 
     return starts
 
 
-def _walk(
-    sign: int, side: _Side, level: float, step: float, grid: Array | None
-) -> tuple[int, float, str, dict[float, tuple[float, bool, Array]], _Tried]:
-    """Return the side, its limit of the interval, the reason if not at the cut, the points and the fits."""
-    cut = float(chi2.ppf(level, 1))
-    end, why = _end(side, cut, step * np.sqrt(cut))
-    reach = end - side.estimate if np.isfinite(end) else sign * step * np.sqrt(cut)
-    usual = [side.within(side.estimate + share * reach) for share in _GRID]
-    kept = side.outward([end, *(usual if grid is None else grid)])
-    found = {v: side.points[v] for v in kept if np.isfinite(side.ratio(v))}
-    lost = [] if grid is None else [side.failures[v] for v in kept if v in side.failures]
-    return sign, end, why, found, _Tried(len(found), lost, len(side.points), list(side.failures.values()))
+class _Walk(NamedTuple):
+    """
+    The outcome of a search on one side.
 
+    It consists of the limit of the interval, the reason if it is not at the cut, the points of the table, the
+    requested values without a fit, and the number of fits and the failures at all values.
+    """
 
-@dataclass(frozen=True)
-class _Tried:
-    """Fits and failures on one side, for the requested values and for all values of the search."""
-
-    found: int
+    end: float
+    why: str
+    points: dict[float, tuple[float, bool, Array]]
     lost: list[Failure]
     fits: int
     failures: list[Failure]
 
 
-def _report(*sides: _Tried) -> None:
+def _walk(side: _Side, level: float, step: float, grid: Array | None) -> _Walk:
+    """Search on one side of the estimate."""
+    cut = float(chi2.ppf(level, 1))
+    end, why = _end(side, cut, step * np.sqrt(cut))
+    reach = end - side.estimate if np.isfinite(end) else side.sign * step * np.sqrt(cut)
+    usual = [side.within(side.estimate + share * reach) for share in _GRID]
+    kept = side.outward([end, *(usual if grid is None else grid)])
+    found = {v: side.points[v] for v in kept if np.isfinite(side.ratio(v))}
+    lost = [] if grid is None else [side.failures[v] for v in kept if v in side.failures]
+    return _Walk(end, why, found, lost, len(side.points), list(side.failures.values()))
+
+
+def _report(*sides: _Walk) -> None:
     """Issue a warning for requested values without a fit; raise an error if nearly all fits failed."""
     what = "fits with the parameter held"
     failures, fits = [one for side in sides for one in side.failures], sum(side.fits for side in sides)
     if fits < 2:
         report_failures(failures, len(failures) + fits, what)
     lost = [one for side in sides for one in side.lost]
-    report_failures(lost, len(lost) + sum(side.found for side in sides), what)
+    report_failures(lost, len(lost) + sum(len(side.points) for side in sides), what)
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:
@@ -389,56 +400,3 @@ def _last_fit(side: _Side, inner: float, outer: float) -> float:
         else:
             inner = middle
     return inner
-
-
-def plot_profile(
-    name: str,
-    ratios: pd.Series,
-    estimate: float,
-    interval: tuple[float, float],
-    cut: float,
-    *,
-    fig: Figure | None = None,
-    figsize: tuple[float, float] | None = None,
-) -> Figure:
-    """
-    Plot likelihood ratios by value of a parameter, with the cut and the interval.
-
-    Parameters
-    ----------
-    name : str
-        Name of the parameter.
-    ratios : Series
-        Likelihood ratios, indexed by the values of the parameter.
-    estimate : float
-        The estimate.
-    interval : (float, float)
-        Limits of the interval, which may be infinite.
-    cut : float
-        The likelihood ratio at the limits.
-    fig : matplotlib.figure.Figure, optional
-        Figure to draw in. Its size and layout do not change.
-    figsize : (float, float), optional
-        Size of a new figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    fig = new_figure(fig, figsize, (5.4, 3.6))
-    axis = fig.subplots()
-    axis.plot(
-        ratios.index, ratios.to_numpy(), color=LINE, marker="o", markersize=3, linewidth=1.2,
-        label="likelihood ratio",
-    )  # fmt: skip
-    axis.axhline(cut, color=CONSTANT, linewidth=1.0, linestyle="--", label=f"critical value {cut:.2f}")
-    ends = [end for end in interval if np.isfinite(end)]
-    for i, end in enumerate(ends):
-        label = "_nolegend_" if i else "interval" if len(ends) == 2 else "end of the interval"
-        axis.axvline(end, color=CONSTANT, linewidth=0.8, label=label)
-    axis.axvline(estimate, color=ZERO, linewidth=0.8, label="estimate")
-    axis.set_xlabel(name)
-    axis.set_ylabel("likelihood ratio")
-    axis.spines[["top", "right"]].set_visible(False)
-    legend_above(fig, *entries(axis), 2)
-    return fig

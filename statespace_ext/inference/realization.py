@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import scipy.linalg
@@ -35,6 +36,7 @@ from ..numerics.linear_algebra import Array, companion
 from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
+from .similar_systems import series_sizes
 
 _NULL = 1e-11
 """Relative singular value below which a direction is flat. Flat directions in tests have 1e-16."""
@@ -48,49 +50,33 @@ _STATE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Point:
-    """
-    A generic point of the parameter space, with the units of its system.
-
-    Attributes
-    ----------
-    layout : ParameterLayout
-        Layout of the model.
-    params : ndarray
-        The parameter vector.
-    at : dict of str to ndarray
-        The blocks at the point.
-    k, lags : int
-        Numbers of factors and lags. The state has ``k * lags`` elements.
-    stationary : bool
-        Whether the start is stationary. Otherwise "initial_state" and "initial_state_cov" specify it.
-    column : ndarray of int
-        Position of each parameter among the free parameters, or -1 if it is fixed.
-    endog_units, exog_units, state_exog_units : ndarray
-        Scales of the series and of the regressors.
-    """
+class Identifiable(Protocol):
+    """Interface of a model for the check."""
 
     layout: ParameterLayout
-    params: Array
-    at: dict[str, Array]
-    k: int
+    endog: Array
+    current_initialization: str
+    k_factors: int
     lags: int
-    stationary: bool
-    column: IntArray
-    endog_units: Array
-    exog_units: Array
-    state_exog_units: Array
+    nobs: int
+    exog: Array | None
+    state_inputs: Array | None
+    k_exog: int
+    k_state_exog: int
 
 
-def flat_directions(point: Point) -> tuple[Array, Array] | None:
+def flat_directions(model: Identifiable, params: Array, free: IntArray) -> tuple[Array, Array] | None:
     """
     Return the flat directions among the free parameters.
 
     Parameters
     ----------
-    point : Point
-        The model at a generic point.
+    model : Identifiable
+        A model with constant matrices and a proper start.
+    params : ndarray
+        A generic point of the parameter space.
+    free : ndarray of int, (m,)
+        Positions of the free parameters.
 
     Returns
     -------
@@ -103,17 +89,20 @@ def flat_directions(point: Point) -> tuple[Array, Array] | None:
     The result is None if the model is not minimal at the point, or if elements of the observation covariance
     are sums of parameters. The check then needs the moments of the data.
     """
-    realization = _Realization(point)
+    realization = _Realization(model, params, free)
     return realization.directions() if realization.is_minimal() else None
 
 
 class _Realization:
     """The equations that relate a similarity of the state to changes of the parameters."""
 
-    def __init__(self, point: Point) -> None:
-        self.point, self.k, self.s = point, point.k, point.k * point.lags
-        self.n = int(np.max(point.column, initial=-1)) + 1
-        self._set_system()
+    def __init__(self, model: Identifiable, params: Array, free: IntArray) -> None:
+        self.layout, self.params, self.n = model.layout, params, len(free)
+        self.k, self.lags, self.s = model.k_factors, model.lags, model.k_factors * model.lags
+        self.stationary = model.current_initialization == "stationary"
+        self.column = np.full(len(params), -1)
+        self.column[free] = np.arange(len(free))
+        self._set_system(*(series_sizes(data) for data in (model.endog, model.exog, model.state_inputs)))
         self.elements = {key: self._elements(key) for key in (*_OBSERVATION, *_STATE, "obs_cov")}
         squares = np.zeros(self.n)
         for each in self.elements.values():
@@ -126,27 +115,26 @@ class _Realization:
 
     # -- the system in standard units ------------------------------------------------------------------
 
-    def _set_system(self) -> None:
-        point, k, s = self.point, self.k, self.s
-        at = point.at
+    def _set_system(self, endog_units: Array, exog_units: Array, state_exog_units: Array) -> None:
+        k, s, at = self.k, self.s, self.layout.matrices(self.params)
         self.W = np.zeros((s, s))
         self.W[:k, :k] = at["state_cov"]
         T = companion(at["transition"])
-        start_cov = stationary_covariance(T, self.W) if point.stationary else at["initial_state_cov"]
+        start_cov = stationary_covariance(T, self.W) if self.stationary else at["initial_state_cov"]
         variance, P = np.diag(start_cov), start_cov
-        for _ in range(0 if point.stationary else s + 1):
+        for _ in range(0 if self.stationary else s + 1):
             P = T @ P @ T.T + self.W
             variance = np.maximum(variance, np.diag(P))
-        sds = np.sqrt(np.max(variance.reshape(point.lags, k), axis=0))
+        sds = np.sqrt(np.max(variance.reshape(self.lags, k), axis=0))
         factor = np.where(sds > 0, sds, 1.0)
-        state, one = np.tile(factor, point.lags), np.ones(1)
-        series = 1.0 / point.endog_units
+        state, one = np.tile(factor, self.lags), np.ones(1)
+        series = 1.0 / endog_units
         self.units = {  # of a row, and of a column, by block
             "design": (series, factor), "obs_intercept": (series, one),
-            "obs_coef": (series, point.exog_units), "obs_cov": (series, series),
+            "obs_coef": (series, exog_units), "obs_cov": (series, series),
             "transition": (1 / factor, state), "state_cov": (1 / factor, 1 / factor),
             "state_intercept": (1 / factor, one), "state_mean": (1 / factor, one),
-            "state_coef": (1 / factor, point.state_exog_units),
+            "state_coef": (1 / factor, state_exog_units),
             "initial_state": (1 / state, one), "initial_state_cov": (1 / state, 1 / state),
         }  # fmt: skip
         scaled = {key: at[key] * rows[:, None] * columns for key, (rows, columns) in self.units.items()
@@ -155,24 +143,24 @@ class _Realization:
         self.T, self.W = companion(self.A), self.W / np.outer(state, state)
         self.start_cov = start_cov / np.outer(state, state)
         self.mean = scaled["state_mean"][:, 0]
-        self.level = np.eye(k) - self.A.reshape(k, point.lags, k).sum(axis=1)
+        self.level = np.eye(k) - self.A.reshape(k, self.lags, k).sum(axis=1)
         self.c = np.zeros(s)
         self.c[:k] = scaled["state_intercept"][:, 0] + self.level @ self.mean
         self.G = scaled["state_coef"]
         self.a1 = (
-            np.linalg.solve(np.eye(s) - self.T, self.c) if point.stationary else scaled["initial_state"][:, 0]
+            np.linalg.solve(np.eye(s) - self.T, self.c) if self.stationary else scaled["initial_state"][:, 0]
         )
         # R observes the same part of the state as Z, with at most k rows
         self.R = np.asarray(np.linalg.qr(self.Z, mode="r"))
 
     def _elements(self, key: str) -> Elements:
         """Return the derivative of a block with respect to the free parameters, in standard units."""
-        point, (rows, columns) = self.point, self.units[key]
-        each = point.layout.derivative(key, point.column, point.params)
+        rows, columns = self.units[key]
+        each = self.layout.derivative(key, self.column, self.params)
         return replace(each, values=each.values * rows[each.rows] * columns[each.columns])
 
     def is_minimal(self) -> bool:
-        """Return whether the state is observable and reachable (Hautus test at each root)."""
+        """Return whether the state is observable and reachable (Hautus test at each eigenvalue)."""
         s, k = self.s, self.k
         if len(self.R) == 0:
             return False
@@ -181,7 +169,7 @@ class _Realization:
         moved = np.concatenate([self.T, self.c[:, None]], axis=1)
         affine = np.concatenate([moved, np.eye(1, s + 1, s)])
         P, inputs = self.start_cov, [np.append(self.a1, 1.0)[:, None]]
-        for _ in range(1 if self.point.stationary else s + 1):
+        for _ in range(1 if self.stationary else s + 1):
             inputs.append(np.pad(self.T @ P[:, :k] @ self.R.T, ((0, 1), (0, 0))))
             P = self.T @ P @ self.T.T + self.W
         inputs.append(np.pad(self.G, ((0, s + 1 - k), (0, 0))))
@@ -190,9 +178,9 @@ class _Realization:
     # -- unknowns: X, m, dP and the parameters of the state equation --------------------------------------
 
     def _set_unknowns(self) -> None:
-        k, s, lags = self.k, self.s, self.point.lags
+        k, s, lags = self.k, self.s, self.lags
         # elements of dP by lag: a block Toeplitz matrix with a symmetric block on its diagonal
-        pairs = itertools.product(range(lags if self.point.stationary else 0), range(k), range(k))
+        pairs = itertools.product(range(lags if self.stationary else 0), range(k), range(k))
         later = [(j, a, b) for j, a, b in pairs if j or a >= b]
         first_m = k * s
         first_P = first_m + s
@@ -207,7 +195,7 @@ class _Realization:
         self.m[first_m + np.arange(s), np.arange(s)] = 1.0
         XW = self.X @ self.W
         self.noise = XW + np.swapaxes(XW, 1, 2)
-        if self.point.stationary:
+        if self.stationary:
             self.dP = np.zeros((nz, s, s))
             for place, (j, a, b) in enumerate(later, first_P):
                 for lag in range(lags - j):
@@ -220,9 +208,8 @@ class _Realization:
     def _dense(self, key: str) -> Array:
         """Return the derivative of a block with respect to the unknowns, (unknowns, rows, columns)."""
         each = self.elements[key]
-        out = np.zeros((self.n_unknowns, *self.point.layout.blocks[key].shape))
-        np.add.at(out, (self.first_param + self.place[each.params], each.rows, each.columns), each.values)
-        return out
+        moved = replace(each, params=self.first_param + self.place[each.params])
+        return moved.dense(self.n_unknowns, self.layout.blocks[key].shape)
 
     # -- equations ---------------------------------------------------------------------------------------
 
@@ -232,7 +219,7 @@ class _Realization:
         dA = self._dense("transition")
         yield (X @ T - T @ X)[:, :k] - dA
         dc = np.zeros((self.n_unknowns, s))
-        dlevel = -dA.reshape(self.n_unknowns, k, self.point.lags, k).sum(axis=2)
+        dlevel = -dA.reshape(self.n_unknowns, k, self.lags, k).sum(axis=2)
         dc[:, :k] = (
             self._dense("state_intercept")[:, :, 0] + dlevel @ self.mean
             + self._dense("state_mean")[:, :, 0] @ self.level.T
@@ -242,7 +229,7 @@ class _Realization:
         yield X[:, :, :k] @ self.G - dG
         yield self.R @ X[:, :k, k:]
         dW = np.pad(self._dense("state_cov"), ((0, 0), (0, s - k), (0, s - k)))
-        if self.point.stationary:
+        if self.stationary:
             yield self.noise + self.dP - T @ self.dP @ T.T - dW
             yield T @ self.dP[:, :, :k] @ self.R.T
         else:
@@ -263,9 +250,7 @@ class _Realization:
         size = np.linalg.norm(matrix, axis=0)
         scale = 1.0 / np.where(size > 0, size, 1.0)
         reduced = np.linalg.qr(matrix * scale, mode="r") if len(matrix) > self.n_unknowns else matrix * scale
-        _, values, right = np.linalg.svd(reduced, full_matrices=True)
-        values = np.concatenate([values, np.zeros(self.n_unknowns - len(values))])
-        unknowns = right[values <= _NULL * max(np.max(values, initial=0.0), 1e-300)] * scale
+        unknowns = scipy.linalg.null_space(reduced, rcond=_NULL).T * scale
         null = np.zeros((len(unknowns), self.n))
         null[:, self.state_params] = unknowns[:, self.first_param :]
         observation.recover(unknowns, null)
@@ -280,7 +265,7 @@ class _Coefficients:
         self.whole = whole
         starts, rows, params, values = 0, [], [], []
         for key in _OBSERVATION:
-            each, shape = whole.elements[key], whole.point.layout.blocks[key].shape
+            each, shape = whole.elements[key], whole.layout.blocks[key].shape
             rows.append(starts + each.rows * shape[1] + each.columns)
             starts += shape[0] * shape[1]
             params.append(each.params)
@@ -409,10 +394,10 @@ def _full_rank(transition: Array, inputs: Array) -> bool:
     if not np.all(np.isfinite(transition)):
         return False
     size = len(transition)
-    for root in np.linalg.eigvals(transition):
-        if root.imag < 0:
+    for eigenvalue in np.linalg.eigvals(transition):
+        if eigenvalue.imag < 0:
             continue
-        both = np.concatenate([transition - root * np.eye(size), inputs], axis=1)
+        both = np.concatenate([transition - eigenvalue * np.eye(size), inputs], axis=1)
         if np.linalg.svd(both, compute_uv=False)[-1] < _NOT_MINIMAL:
             return False
     return True

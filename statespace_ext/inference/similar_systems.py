@@ -20,9 +20,11 @@ from contextlib import suppress
 from typing import Protocol
 
 import numpy as np
+import scipy.linalg
 
 from ..engine.system import MATRICES, System, axes_of
 from ..exceptions import StateSpaceError
+from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
@@ -111,17 +113,15 @@ def _change(
     """
     units, whole = scale
 
-    def half(length: float) -> Array:
-        ends = []
-        for sign in (1.0, -1.0):
-            at = params.copy()
-            at[place] += sign * length
-            ends.append(_vector(_scaled(model.initialized_system(at), units)))
-        return np.asarray(ends[0] - ends[1]) / 2.0
+    def vector(at: Array) -> Array:
+        """Return the scaled matrices as a vector."""
+        return _vector(_scaled(model.initialized_system(at), units))
 
     def found(length: float) -> Step | None:
+        """Return the change by a step, or None if it is too large or a system does not exist."""
         with quiet(), suppress(StateSpaceError, *NOT_HERE):
-            change = np.asarray((8.0 * half(length / 2.0) - half(length)) / 3.0)
+            steps = np.full(len(params), length / 2.0)
+            change = length * jacobian(vector, params, steps, 4, [place])[..., 0]
             if np.linalg.norm(change) <= _SHARE * whole:
                 return change, float(length)
         return None
@@ -158,9 +158,7 @@ def _null(changes: Array, coordinates: Array, whole: float) -> Array:
     size = np.linalg.norm(rows, axis=1)
     nothing = size <= _NOTHING * whole
     scale = 1.0 / np.where(nothing, 1.0, size)
-    left, values, _ = np.linalg.svd(np.where(nothing, 0.0, rows.T * scale).T, full_matrices=True)
-    values = np.concatenate([values, np.zeros(len(rows) - len(values))])
-    null = left[:, values <= _RANK_TOLERANCE * max(values[0], 1e-300)].T
+    null = scipy.linalg.null_space(np.where(nothing, 0.0, rows.T * scale), rcond=_RANK_TOLERANCE).T
     null = (np.where(np.abs(null) > _NOISE, null, 0.0) * scale)[:, : len(changes)]
     sizes = np.linalg.norm(null, axis=1)
     return np.asarray(null[sizes > _RANK_TOLERANCE * np.max(sizes, initial=0.0)])
@@ -176,10 +174,8 @@ def _units(endog: Array, system: System) -> Units:
     usual = np.max(largest, initial=0.0) or 1.0
     states = 1.0 / np.where(largest > 1e-8 * usual, largest, usual)
     plain = _scaled(system, (series, states, {}))
-    sizes: dict[str, float] = {}
-    for key in {"W", "H", "P"} & plain.keys():
-        sizes[key] = float(np.max(np.abs(plain[key]), initial=0.0)) or 1.0
-    return series, states, sizes
+    covs = {"W", "H", "P"} & plain.keys()
+    return series, states, {key: float(np.max(np.abs(plain[key]), initial=0.0)) or 1.0 for key in covs}
 
 
 def _scaled(system: System, units: Units) -> dict[str, Array]:
@@ -204,23 +200,18 @@ def _vector(matrices: dict[str, Array]) -> Array:
 
 def _coordinates(at: dict[str, Array]) -> Array:
     """Return the changes of the matrices by E and g, one row each."""
-    k, rows = len(at["T"]), []
-    nothing = np.zeros((k, k))
-    for i in range(k * k + k):
-        E, g = nothing.copy(), np.zeros(k)
-        if i < k * k:
-            E.flat[i] = 1.0
-        else:
-            g[i - k * k] = 1.0
-        moved = {
-            "Z": -at["Z"] @ E,
-            "d": -at["Z"] @ g,
-            "T": E @ at["T"] - at["T"] @ E,
-            "c": E @ at["c"] + g - at["T"] @ g,
-            "W": E @ at["W"] + at["W"] @ E.T,
-            "H": np.zeros_like(at["H"]),
-        }
-        if "a" in at:
-            moved |= {"a": E @ at["a"] + g, "P": E @ at["P"] + at["P"] @ E.T}
-        rows.append(_vector(moved))
-    return np.array(rows)
+    k, (Z, T, W) = len(at["T"]), (at[key] for key in "ZTW")
+    n = k * k + k
+    E, g = np.eye(n, k * k).reshape(n, k, k), np.eye(n, k, -k * k)
+    transposed = np.swapaxes(E, 1, 2)
+    moved = {
+        "Z": -Z @ E,
+        "d": -g @ Z.T,
+        "T": E @ T - T @ E,
+        "c": E @ at["c"] + g - g @ T.T,
+        "W": E @ W + W @ transposed,
+        "H": np.zeros((n, *at["H"].shape)),
+    }
+    if "a" in at:
+        moved |= {"a": E @ at["a"] + g, "P": E @ at["P"] + at["P"] @ transposed}
+    return np.concatenate([value.reshape(n, -1) for value in moved.values()], axis=1)

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_MOST_COLUMNS = 3
+_PANEL = (3.4, 2.1)
+
+
 @dataclass(frozen=True, repr=False)
 class RollingFit(Displayed):
     """
@@ -69,11 +73,7 @@ class RollingFit(Displayed):
         return (
             f"{len(fits)} fits on {kind}, {fits['first'].iloc[0]} to {fits.index[-1]}"
             + (f"; {bad - failed} did not converge" if bad > failed else "")
-            + (
-                f"; {failed} failed, the first by {fits['error'][fits['error'] != ''].iloc[0]}"
-                if failed
-                else ""
-            )
+            + (f"; {failed} failed, the first by {next(filter(None, fits['error']))}" if failed else "")
         )
 
     def plot(
@@ -103,7 +103,22 @@ class RollingFit(Displayed):
         """
         names = names_among(names, self.params, "names")
         lines = {} if self.full_sample is None else dict(self.full_sample)
-        return plot_windows(self.params[names], self.bse, lines, fig=fig, figsize=figsize, alpha=alpha)
+        columns = min(len(names), _MOST_COLUMNS)
+        rows = -(-len(names) // columns)
+        fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5), _PANEL[1] * rows + 0.6))
+        axes = np.ravel(fig.subplots(rows, columns, sharex=True, squeeze=False))
+        for axis, name in zip(axes, names, strict=False):
+            draw_path(axis, self.params[name], self.bse[name], alpha, "window", "window by window")
+            if name in lines:
+                axis.axhline(lines[name], color=CONSTANT, linewidth=1.0, linestyle="--", label="whole sample")
+            axis.set_title(name, fontsize="small", loc="left")
+            few_dates(axis)
+        for axis in axes[len(names) :]:
+            axis.set_visible(False)
+        for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest panel of each column
+            axis.tick_params(labelbottom=True)
+        legend_above(fig, *entries(axes), 3)
+        return fig
 
 
 def rolling_fit(
@@ -258,59 +273,6 @@ def _forecast(model: Any, record: FitRecord, rows: slice) -> Array | None:
     out = clone.filter(list(record.params.values()), includes_fixed=True, cov_type="none").filter_results
     mean, cov = out.forecasts[:, -1], out.forecasts_error_cov[:, :, -1]
     return np.concatenate([mean, np.sqrt(np.diag(cov)), y[-1] - mean])
-
-
-_MOST_COLUMNS = 3
-_PANEL = (3.4, 2.1)
-
-
-def plot_windows(
-    params: pd.DataFrame,
-    bse: pd.DataFrame,
-    lines: Mapping[str, float],
-    *,
-    fig: Figure | None = None,
-    figsize: tuple[float, float] | None = None,
-    alpha: float = 0.05,
-) -> Figure:
-    """
-    Plot estimates with confidence bands by the last period of their window, one panel per parameter.
-
-    Parameters
-    ----------
-    params, bse : DataFrame
-        Estimates and standard errors, one row per window.
-    lines : mapping of str to float
-        Estimates on the whole sample, if available.
-    fig : matplotlib.figure.Figure, optional
-        Figure to draw in. Its size and layout do not change.
-    figsize : (float, float), optional
-        Size of a new figure.
-    alpha : float
-        The bands have pointwise coverage 1 - alpha.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    names = [str(name) for name in params]
-    columns = min(len(names), _MOST_COLUMNS)
-    rows = -(-len(names) // columns)
-    fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5), _PANEL[1] * rows + 0.6))
-    axes = np.ravel(fig.subplots(rows, columns, sharex=True, squeeze=False))
-    for axis, name in zip(axes, names, strict=False):
-        draw_path(axis, params[name], bse[name], alpha, "window", "window by window")
-        if name in lines:
-            axis.axhline(lines[name], color=CONSTANT, linewidth=1.0, linestyle="--", label="whole sample")
-        axis.set_title(name, fontsize="small", loc="left")
-        few_dates(axis)
-    for axis in axes[len(names) :]:
-        axis.set_visible(False)
-    for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest panel of each column
-        axis.tick_params(labelbottom=True)
-    handles, labels = entries(axes)
-    legend_above(fig, handles, labels, 3)
-    return fig
 
 
 def diebold_mariano(loss: Array, horizon: int = 1) -> tuple[float, float]:

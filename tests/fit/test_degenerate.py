@@ -212,23 +212,13 @@ def test_an_iteration_with_a_regular_obs_cov_builds_no_system(monkeypatch: pytes
     assert watch.by_block and not Watch(factors, factors.model.default_start(factors)).by_block
 
 
-def test_an_iteration_without_measurement_noise_builds_no_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Z Q Z' of the blocks is regular. Where it is singular, the system says which series is certain."""
+def test_a_series_without_noise_is_named() -> None:
+    """Without measurement error, Z Q Z' is regular at the start; a series is certain where it is singular."""
     y = np.random.default_rng(0).standard_normal((60, 2))
     spec = {"k_factors": 2, "design": "identity", "transition": "diagonal", "obs_cov": "zero"}
     problem = sse.LGSSM(y, **spec, state_cov="diagonal").problem()
     start = problem.model.default_start(problem)
-    watch = Watch(problem, start)
-    assert watch.by_noise
+    Watch(problem, start)(problem, start)
     singular = np.array(start)
     singular[problem.layout.block_params("state_cov")[1]] = 1e-14
-    expected = unbounded(problem, singular)
-    assert "y2" in expected and unbounded(problem, singular, watch.by_block, watch.by_noise) == expected
-    monkeypatch.setattr(problem, "system", lambda *_: pytest.fail("a system was built"))
-    watch(problem, start)
-
-
-def test_the_noise_is_not_of_blocks_where_a_free_first_state_fits_the_first_row() -> None:
-    problem = estimated_start(None, 0).problem()
-    watch = Watch(problem, problem.model.default_start(problem))
-    assert watch.by_block and not watch.by_noise
+    assert unbounded(problem, start) == "" and "y2" in unbounded(problem, singular)

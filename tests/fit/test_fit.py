@@ -160,12 +160,12 @@ def test_elsewhere_and_in_order() -> None:
     def pid_and(item: int) -> tuple[int, int, int]:
         return os.getpid(), item, len(problem.layout)
 
-    found = [*spread(2, 6)(pid_and, range(6))]
+    found = spread(pid_and, range(6), 2)
     assert [item for _, item, _ in found] == [*range(6)]
     assert os.getpid() not in {pid for pid, _, _ in found}
     assert {size for _, _, size in found} == {len(problem.layout)}
     for n_jobs, count in ((1, 6), (2, 1)):
-        assert {pid for pid, _, _ in spread(n_jobs, count)(pid_and, range(count))} == {os.getpid()}
+        assert {pid for pid, _, _ in spread(pid_and, range(count), n_jobs)} == {os.getpid()}
 
 
 @pytest.mark.usefixtures("parallel")
