@@ -264,24 +264,33 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
 
 
 def coefficient_scores(
-    smoother: Smoother, system: System, smoothed: Smoothed, precision: Array
+    system: System, sums: Regression, residuals: Array | None, precision: Array
 ) -> dict[str, Array]:
-    """Return the derivatives by Z, d_t and H from the sums over incomplete rows (Fisher's identity)."""
-    sums, residuals = missing_sums(smoother, system, smoothed, precision)
-    k = system.k_states
-    by_intercept = sums.eb[0][:, k : k + 1] if sums_suffice(system) else residuals.T
+    """
+    Return the derivatives by Z, d_t and H from the sums of the observation equation (Fisher's identity).
+
+    Parameters
+    ----------
+    system : System
+        The matrices.
+    sums : Regression
+        The sums of e_t = y_t - d_t - Z x_t.
+    residuals : ndarray, (nobs, p), or None
+        E[e_t|Y]; not needed where `sums_suffice`.
+    precision : ndarray, (p, p)
+        H^{-1}.
+    """
+    k, noise = system.k_states, sums.ee[0] - sums.n[0] * system.obs_cov
+    by_intercept = sums.eb[0][:, k : k + 1] if sums_suffice(system) or residuals is None else residuals.T
+    if by_diagonal(noise):
+        by_cov = precision @ noise @ precision
+    else:
+        by_cov = product(precision, product(precision, noise).T)
     return {
         "design": product(precision, sums.eb[0][:, :k]),
         "obs_intercept": product(precision, by_intercept),
-        "obs_cov": by_noise(sums.ee[0] - sums.n[0] * system.obs_cov, precision),
+        "obs_cov": 0.5 * by_cov,
     }
-
-
-def by_noise(residual: Array, precision: Array) -> Array:
-    """Return 1/2 H^{-1} M H^{-1}, the derivative by H with M = E sum e e' - n H."""
-    if by_diagonal(residual):
-        return 0.5 * precision @ residual @ precision
-    return 0.5 * product(precision, product(precision, symmetrize(residual)).T)
 
 
 def _not_collapsed(system: System) -> str | None:
