@@ -16,18 +16,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CONVENTIONAL,
-    MEMORY_NO_FILTERED,
-    MEMORY_NO_FORECAST,
-    MEMORY_NO_LIKELIHOOD,
-    MEMORY_NO_PREDICTED,
+    MEMORY_NO_GAIN,
     MEMORY_NO_SMOOTHING,
-    MEMORY_NO_STD_FORECAST,
     FilterResults,
     PredictionResults,
 )
@@ -44,45 +39,47 @@ from ..numerics.linear_algebra import Array, is_diagonal
 from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
 from .compat import without_absolute_tolerances
 from .exact_results import Draws, ExactStartResults, with_exact_start
-from .exact_start import system_of
+from .exact_start import after, system_of
 from .smoother import Smoother
 from .system import has_part, with_time, write
 
-_OF_STATES = (
+_STATES = ("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov")
+_SINCE = (
     *("initial_state", "initial_state_cov", "initial_diffuse_state_cov", "nobs_diffuse", "scale"),
-    *("converged", "period_converged", "univariate_filter", "predicted_diffuse_state_cov"),
     *("filter_method", "inversion_method", "stability_method", "conserve_memory", "filter_timing"),
-    *("tolerance", "loglikelihood_burn", "smoother_output", "forecasts_error_diffuse_cov"),
-    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov"),
-    *("smoothed_state", "smoothed_state_cov", "smoothed_state_autocov", "innovations_transition"),
-    *("scaled_smoothed_estimator", "scaled_smoothed_estimator_presample"),
-    *("scaled_smoothed_estimator_cov", "scaled_smoothed_estimator_cov_presample"),
-    *("smoothed_state_disturbance", "smoothed_state_disturbance_cov"),
+    *("tolerance", "loglikelihood_burn", "converged", "period_converged", "smoother_output", "filtered_flat"),
+)
+"""Attributes of a pass that more rows do not change."""
+_SMOOTHED = (
+    *("smoothed_state", "smoothed_state_cov", "smoothed_state_autocov", "scaled_smoothed_estimator"),
+    *("scaled_smoothed_estimator_cov", "smoothed_state_disturbance", "smoothed_state_disturbance_cov"),
+    *("forecasts_error_diffuse_cov", "predicted_diffuse_state_cov"),
+)
+_BESIDE = (
+    *("scaled_smoothed_estimator_presample", "scaled_smoothed_estimator_cov_presample"),
     *("scaled_smoothed_diffuse_estimator", "scaled_smoothed_diffuse1_estimator_cov"),
-    *("scaled_smoothed_diffuse2_estimator_cov", "collapsed_forecasts", "collapsed_forecasts_error"),
-    *("collapsed_forecasts_error_cov",),
+    *("scaled_smoothed_diffuse2_estimator_cov", "univariate_filter"),
+)
+_OF_STATES = frozenset(
+    {
+        *(*_STATES, *_SINCE, *_SMOOTHED, *_BESIDE, "innovations_transition", "collapsed_forecasts"),
+        *("collapsed_forecasts_error", "collapsed_forecasts_error_cov"),
+    }
 )
 """Attributes of a pass over collapsed rows that are those of the rows themselves."""
 OUTPUT = (
-    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov", "forecasts"),
-    *("forecasts_error", "forecasts_error_cov", "standardized_forecasts_error"),
-    *("forecasts_error_diffuse_cov", "predicted_diffuse_state_cov", "scaled_smoothed_estimator"),
-    *("scaled_smoothed_estimator_cov", "smoothing_error", "smoothed_state", "smoothed_state_cov"),
-    *("smoothed_state_autocov", "smoothed_measurement_disturbance", "smoothed_state_disturbance"),
-    *("smoothed_measurement_disturbance_cov", "smoothed_state_disturbance_cov"),
+    *(*_STATES, *_SMOOTHED, "forecasts", "forecasts_error", "forecasts_error_cov", "smoothing_error"),
+    *("standardized_forecasts_error", "smoothed_measurement_disturbance"),
+    "smoothed_measurement_disturbance_cov",
 )
 """What `MLEResults` copies from a pass."""
 
 
 _COMPUTED = frozenset(
     {
-        *FilterResults._filter_attributes,
-        *SmootherResults._smoother_attributes,
-        *("_kalman_gain", "_standardized_forecasts_error", "M", "M_diffuse", "univariate_filter"),
+        *(*FilterResults._filter_attributes, *SmootherResults._smoother_attributes, *_BESIDE),
+        *("_kalman_gain", "_standardized_forecasts_error", "M", "M_diffuse"),
         *("missing_forecasts", "missing_forecasts_error", "missing_forecasts_error_cov"),
-        *("scaled_smoothed_estimator_presample", "scaled_smoothed_estimator_cov_presample"),
-        *("scaled_smoothed_diffuse_estimator", "scaled_smoothed_diffuse1_estimator_cov"),
-        "scaled_smoothed_diffuse2_estimator_cov",
     }
 )
 """What lazy results compute when they do not hold it."""
@@ -241,7 +238,7 @@ class CollapsedPass:
         """Return output of the observations."""
         made = getattr(self, name, None)
         value = None if made is None else made(results)
-        return _by_statsmodels(results, name, self._smooths) if value is None else value
+        return getattr(_by_statsmodels(results.model, self._smooths), name) if value is None else value
 
     def forecasts_error_cov(self, results: LazyResults) -> Array:
         """Return Z P_t Z' + H."""
@@ -272,29 +269,20 @@ def _around(Z: Array, covs: Array) -> Array:
     return np.asfortranarray(np.moveaxis(Z @ np.moveaxis(covs, 2, 0) @ Z.T, 0, 2))
 
 
-def _by_statsmodels(results: LazyResults, name: str, smooths: bool) -> Any:
-    """Return an attribute from a pass by statsmodels at the matrices of the results."""
-    ssm = results.model
-    run = SimulationSmoother.smooth if smooths else SimulationSmoother.filter
-    return getattr(run(ssm), name)
+def _by_statsmodels(ssm: SimulationSmoother, smooths: bool) -> SmootherResults:
+    """Return a pass by statsmodels."""
+    return SimulationSmoother.smooth(ssm) if smooths else SimulationSmoother.filter(ssm)
 
 
 # -- data that go on -------------------------------------------------------------------------------------
 
 
-_SINCE = (
-    *("initial_state", "initial_state_cov", "initial_diffuse_state_cov", "nobs_diffuse", "scale"),
-    *("filter_method", "inversion_method", "stability_method", "conserve_memory", "filter_timing"),
-    *("tolerance", "loglikelihood_burn", "converged", "period_converged", "smoother_output", "filtered_flat"),
-)
-"""Attributes of a pass that more rows do not change."""
 _FILTERED = (
-    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov"),
-    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "_standardized_forecasts_error"),
+    *(*_STATES, "forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs"),
+    "_standardized_forecasts_error",
 )
 """Output of the filter, which more rows make longer."""
-_KEPT = MEMORY_NO_FILTERED | MEMORY_NO_FORECAST | MEMORY_NO_LIKELIHOOD
-_KEPT |= MEMORY_NO_PREDICTED | MEMORY_NO_STD_FORECAST
+_KEPT = ~(MEMORY_NO_GAIN | MEMORY_NO_SMOOTHING)
 """Options of memory with which no rows can be added."""
 _OF_NEXT = ("transition", "state_intercept", "selection", "state_cov")
 
@@ -309,12 +297,10 @@ def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> La
     pieces = earlier._pass.pieces if joined else [earlier]
     T, c, R, Q = (at(full[name], n - 1) for name in _OF_NEXT)
     state, cov = pieces[-1].filtered_state[:, -1], pieces[-1].filtered_state_cov[:, :, -1]
-    start = {"initial_state": T @ state + c, "initial_state_cov": T @ cov @ T.T + R @ Q @ R.T}
     rows = LazySmoother(ssm.k_endog, ssm.k_states, ssm.k_posdef, results_class=ExactStartResults)
     without_absolute_tolerances(rows)
     rows.bind(np.asarray(ssm.endog)[:, n:].copy(order="F"))
-    after = system.over(slice(n, None))
-    write(rows, replace(after, initialization_type="known", initialization=None, stationary=None, **start))
+    write(rows, after(system, n, T @ state + c, T @ cov @ T.T + R @ Q @ R.T))
     new = rows.filter()
     new.model = None  # which is for these rows alone
     known = {name: vars(earlier)[name] for name in _SINCE if name in vars(earlier)}
@@ -335,8 +321,9 @@ def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults
         (finite, earlier.initial_state_cov),
         (diffuse, np.zeros_like(diffuse) if before is None else before),
     ]
-    if not all(_nearly_equal(one, other) for one, other in starts):
-        return False
+    for start, other in starts:  # a stationary start is solved for, so that it differs by rounding
+        if not np.allclose(start, other, rtol=0.0, atol=1e-12 * np.max(np.abs(other), initial=0.0)):
+            return False
     same = [(np.asarray(ssm.endog)[:, :n], np.asarray(earlier.endog))]
     for name, value in full.items():
         there, rows = getattr(earlier, name), n - 1 if name in _OF_NEXT else n
@@ -344,11 +331,6 @@ def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults
             return False
         same.append((value[..., :rows], there[..., :rows]))
     return all(np.array_equal(one, other, equal_nan=True) for one, other in same)
-
-
-def _nearly_equal(start: Array, other: Array) -> bool:
-    """Return whether parts of a start differ by rounding alone: a stationary one is solved for."""
-    return np.allclose(start, other, rtol=0.0, atol=1e-12 * np.max(np.abs(other), initial=0.0))
 
 
 class JoinedPass:
@@ -375,10 +357,9 @@ class JoinedPass:
         """Return a pass over all rows."""
         if self._full is None:
             ssm = results.model
-            run = SimulationSmoother.smooth if self._smooths else SimulationSmoother.filter
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
-                self._full = _collapsed(ssm, self._smooths) or run(ssm)
+                self._full = _collapsed(ssm, self._smooths) or _by_statsmodels(ssm, self._smooths)
             self._full.model = ssm
             if has_part(ssm.initialization, "diffuse"):
                 smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)

@@ -24,9 +24,6 @@ from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, k
 from .filters import system_loglike, system_recursions
 from .system import System, require_density, write
 
-_WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
-_WITH_LAG = _WITHOUT_LAG | SMOOTHER_STATE_AUTOCOV
-
 
 @dataclass(frozen=True)
 class Filtered:
@@ -340,13 +337,12 @@ class Smoother:
     def _smooth(self, ssm: KalmanSmoother, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
         """Run a smoother whose start is proper."""
         run = ssm._filter()
-        back = ssm._smooth(_WITH_LAG if lag_cov else _WITHOUT_LAG)
+        output = SMOOTHER_STATE | SMOOTHER_STATE_COV
+        back = ssm._smooth(output | SMOOTHER_STATE_AUTOCOV if lag_cov else output)
         n = int(ssm.nobs)
         cov = np.asarray(back.smoothed_state_cov)
-        adjoint, adjoint_cov = (
-            np.asarray(value)
-            for value in (back.scaled_smoothed_estimator, back.scaled_smoothed_estimator_cov)
-        )
+        adjoint = np.asarray(back.scaled_smoothed_estimator)
+        adjoint_cov = np.asarray(back.scaled_smoothed_estimator_cov)
         whole = not self.incomplete and not np.any(run.univariate_filter)
         smoothed = Smoothed(
             llf=float(np.sum(np.asarray(run.loglikelihood))),
@@ -385,21 +381,15 @@ class Smoother:
 
 def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:
     """Return the first rows of an exact-diffuse start with those after them."""
-
-    def both(name: str) -> Array:
-        return np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
-
-    n = first.adjoint.shape[1] + later.mean.shape[1]
-    return Smoothed(
-        later.llf,
-        both("mean"),
-        both("cov"),
-        both("lag_cov")[:, :, : n - 1] if lag_cov else later.lag_cov,
-        both("adjoint"),
-        both("adjoint_cov"),
-        first.first_adjoint,
-        first.first_adjoint_cov,
+    mean, cov, adjoint, adjoint_cov = (
+        np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
+        for name in ("mean", "cov", "adjoint", "adjoint_cov")
     )
+    lag = later.lag_cov
+    if lag_cov:
+        lag = np.concatenate([first.lag_cov, lag], axis=-1)[:, :, : mean.shape[1] - 1]
+    initial = first.first_adjoint, first.first_adjoint_cov
+    return Smoothed(later.llf, mean, cov, lag, adjoint, adjoint_cov, *initial)
 
 
 def over_time(matrix: Array, index: Array | slice) -> Array:
@@ -541,11 +531,8 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
         cov_from, cov_to = smoothed.cov[:, :, :-1].sum(axis=2), smoothed.cov[:, :, 1:].sum(axis=2)
         lag = smoothed.lag_cov.sum(axis=2)
         return state_equation(e @ e.T, e @ b.T, b @ b.T, n, cov_from, cov_to, lag, T, left)
-    by_time = [
-        np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)
-    ]
-    cov_from, cov_to, lag = by_time
-    Tt = over_time(T, np.arange(n))
+    covs, lag = np.moveaxis(smoothed.cov, 2, 0), np.moveaxis(smoothed.lag_cov, 2, 0)
+    cov_from, cov_to, Tt = covs[:-1], covs[1:], over_time(T, np.arange(n))
     cross = lag @ np.swapaxes(Tt, 1, 2)
     noise = cov_to - cross - np.swapaxes(cross, 1, 2) + Tt @ cov_from @ np.swapaxes(Tt, 1, 2)
     e0, b0 = e.T[:, :, None], b.T[:, :, None]
