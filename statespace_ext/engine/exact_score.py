@@ -244,22 +244,16 @@ class ExactScoreMixin(Mixin):
         signature = inspect.signature(super().fit)
         given = () if start_params is None and not signature.parameters else (start_params,)
         bound = signature.bind_partial(*given, *args, **kwargs)
-        further = [name for name, each in signature.parameters.items() if each.kind is each.VAR_KEYWORD]
-        limited = "maxiter" in bound.arguments or "maxiter" in kwargs
+        limited = "maxiter" in {**bound.arguments, **kwargs}
         bound.apply_defaults()
-        more = bound.arguments[further[0]] if further else {}
-        options = {**bound.arguments, **more}
-        method = options.get("method")
-        if "optim_score" not in signature.parameters or not further or method not in METHODS_OF_FIT:
+        kinds = {each.kind: name for name, each in signature.parameters.items()}
+        further = kinds.get(inspect.Parameter.VAR_KEYWORD, "")
+        more = bound.arguments.get(further, {})
+        options = {**bound.arguments, **more} if further else {}
+        if "optim_score" not in bound.arguments or options.get("method") not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)
-        if self._exact_pays(options):
-            options["optim_score"] = "exact"
-            if method == "lbfgs" and not limited:
-                options["maxiter"] = int(_ITERATIONS * options["maxiter"])
-        trials = Trials(self, self._minimiser(options), movable=start_params is None)
-        more.setdefault("extra_fit_funcs", {method: trials})
-        for name in ("optim_score", "maxiter"):
-            (bound.arguments if name in bound.arguments else more)[name] = options[name]
+        for name, value in self._changed_options(options, limited, start_params is None).items():
+            (bound.arguments if name in bound.arguments else more)[name] = value
         self._fitting = True
         try:
             res = super().fit(*bound.args, **bound.kwargs)
@@ -269,11 +263,18 @@ class ExactScoreMixin(Mixin):
             res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
         return res
 
-    def _minimiser(self, options: dict[str, Any]) -> Callable[..., Any]:
-        """Return the optimiser of statsmodels, or the one with better coordinates for the exact score."""
-        if options["optim_score"] == "exact" and options["method"] == "lbfgs":
-            return WhitenedLBFGS(self._coordinates)
-        return METHODS_OF_FIT[options["method"]]
+    def _changed_options(self, options: dict[str, Any], limited: bool, movable: bool) -> dict[str, Any]:
+        """Return the options of a fit with the exact score, where it pays, and with trials that step back."""
+        method, changed = options["method"], dict[str, Any]()
+        if self._exact_pays(options):
+            changed["optim_score"] = "exact"
+            if method == "lbfgs" and not limited and "maxiter" in options:
+                changed["maxiter"] = int(_ITERATIONS * options["maxiter"])
+        minimise = METHODS_OF_FIT[method]
+        if method == "lbfgs" and {**options, **changed}["optim_score"] == "exact":
+            minimise = WhitenedLBFGS(self._coordinates)
+        trials = {method: Trials(self, minimise, movable)}
+        return {**changed, "extra_fit_funcs": options.get("extra_fit_funcs", trials)}
 
     def _exact_pays(self, options: dict[str, Any]) -> bool:
         """Return whether a fit uses the exact score: by L-BFGS with an own score, or if it is faster."""
@@ -281,8 +282,8 @@ class ExactScoreMixin(Mixin):
             return False
         if options["method"] != "lbfgs":
             return options["method"] in GRADIENT_METHODS
-        if _own_score(self):
-            return True
+        if getattr(self.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(self):
+            return True  # an own score: above the mixin, on the instance, or below the mixin
         count = len(self._free_params_index if self._has_fixed_params else self.param_names)
         return bool(count >= _FROM + _PER_STATE * self.k_states)
 
@@ -357,11 +358,6 @@ class ExactScoreMixin(Mixin):
 
 def _key(params: object, transformed: bool, includes_fixed: bool) -> bytes:
     return np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
-
-
-def _own_score(model: MLEModel) -> bool:
-    """Return whether the score is an override: above the mixin, on the instance, or below the mixin."""
-    return getattr(model.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(model)
 
 
 def _score_is_below(model: MLEModel, params: Array, options: dict[str, bool]) -> bool:

@@ -47,13 +47,13 @@ class EStep:
     requires : str
         What it needs, for the message.
     pays : callable
-        From the same to whether it is valid and faster than those after it in `ESTEPS`.
+        From the same to whether it is faster than those after it in `ESTEPS`, where it is valid.
     """
 
     moments: Callable[[Smoother, System], Moments | None]
     unsupported_reason: Callable[[Smoother, System], str | None]
     requires: str
-    pays: Callable[[Smoother, System], bool]
+    pays: Callable[[Smoother, System], bool] = lambda smoother, system: True
 
 
 def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Moments:
@@ -74,21 +74,18 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
     UnsupportedError
         If the E-step that is asked for is not valid here.
     """
-    for step in ESTEPS.values() if estep == "auto" else ():
-        moments = step.moments(smoother, system) if step.pays(smoother, system) else None
+    for step in ESTEPS.values() if estep == "auto" else (ESTEPS[estep],):
+        reason = step.unsupported_reason(smoother, system)
+        used = reason is None and (estep != "auto" or step.pays(smoother, system))
+        moments = step.moments(smoother, system) if used else None
         if moments is not None:
             return moments
-    step = ESTEPS["statsmodels" if estep == "auto" else estep]
-    reason = step.unsupported_reason(smoother, system)
-    moments = step.moments(smoother, system) if reason is None else None
-    if moments is None:
-        raise UnsupportedError(
-            f'estep="{estep}" is not valid here',
-            got=reason or "obs_cov is singular, or so near to it that digits would be lost",
-            expected=step.requires,
-            remedy='Use estep="auto".',
-        )
-    return moments
+    raise UnsupportedError(
+        f'estep="{estep}" is not valid here',
+        got=reason or "obs_cov is singular, or so near to it that digits would be lost",
+        expected=step.requires,
+        remedy='Use estep="auto".',
+    )
 
 
 def unsupported_reason(smoother: Smoother, system: System) -> str | None:
@@ -293,7 +290,7 @@ def coefficient_scores(
     }
 
 
-def _not_collapsed(system: System) -> str | None:
+def _not_collapsed(smoother: Smoother, system: System) -> str | None:
     """Return why collapsed rows do not give the sums, or None if they do."""
     if system.observation_groups is not None:
         return "free elements of the observation equation vary over time"
@@ -305,21 +302,13 @@ ESTEPS = {
         steady_moments,
         unsupported_reason,
         "constant matrices, complete data, a proper start and a nonsingular obs_cov",
-        lambda smoother, system: unsupported_reason(smoother, system) is None,
     ),
     "collapsed": EStep(
         collapsed_moments,
-        lambda smoother, system: _not_collapsed(system),
+        _not_collapsed,
         "a constant design and obs_cov, nonsingular, and a proper start",
-        lambda smoother, system: (
-            _not_collapsed(system) is None and collapses(smoother.endog.shape[1], system)
-        ),
+        lambda smoother, system: collapses(smoother.endog.shape[1], system),
     ),
-    "statsmodels": EStep(
-        lambda smoother, system: smoother.moments(system),
-        lambda smoother, system: None,
-        "a smoother",
-        lambda smoother, system: True,
-    ),
+    "statsmodels": EStep(Smoother.moments, lambda smoother, system: None, "a smoother"),
 }
 """The E-steps by name, the fastest first. A model and `fit` know them by these names alone."""
