@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CONVENTIONAL,
     MEMORY_NO_GAIN,
@@ -36,7 +37,7 @@ from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, is_diagonal
-from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
+from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
 from .exact_results import Draws, ExactStartResults, with_exact_start
 from .exact_start import after, system_of
@@ -245,11 +246,15 @@ class CollapsedPass:
         return _around(results.design[:, :, 0], results.predicted_state_cov[:, :, :-1]) + results.obs_cov
 
     def _standardized_forecasts_error(self, results: LazyResults) -> Array:
-        """Return L_t^{-1} v_t with F_t = L_t L_t', series by series; NaN where missing."""
-        covs = np.moveaxis(results.predicted_state_cov[:, :, :-1], 2, 0)
-        return standardized_errors(
-            results.forecasts_error.T, results.design[:, :, 0], results.obs_cov[:, :, 0], covs
-        ).T
+        """Return L_t^{-1} v_t with F_t = L_t L_t' for the observed series; NaN where missing."""
+        Z, H = results.design[:, :, 0], results.obs_cov[:, :, 0]
+        out = np.full(results.forecasts_error.shape, np.nan)
+        for t, errors in enumerate(results.forecasts_error.T):
+            o = np.flatnonzero(~np.isnan(errors))
+            if len(o):
+                F = Z[o] @ results.predicted_state_cov[:, :, t] @ Z[o].T + H[np.ix_(o, o)]
+                out[o, t] = solve_triangular(np.linalg.cholesky(F), errors[o], lower=True)
+        return out
 
     def smoothed_measurement_disturbance_cov(self, results: LazyResults) -> Array | None:
         """Return Var[eps_t|Y] = Z V_t Z', and H where the row misses elements."""
