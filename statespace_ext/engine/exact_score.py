@@ -218,7 +218,7 @@ class ExactScoreMixin(Mixin):
     _score_memo: tuple[bytes, ExactScore] | None = None
     _fitting: bool = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         order = cls.__mro__
         if MLEModel in order[: order.index(ExactScoreMixin)]:
@@ -228,18 +228,18 @@ class ExactScoreMixin(Mixin):
                 expected="ExactScoreMixin as the first base",
             )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         """Take the attributes of a copy; its compiled objects follow no matrices and are made anew."""
         take: Any = getattr(super(), "__setstate__", self.__dict__.update)
         take(state)
         forget_compiled(self.ssm)
 
-    def _wrap_results(self, params: object, result: Any, *args: Any, **kwargs: Any) -> Any:
+    def _wrap_results(self, params: object, result: Any, *args: object, **kwargs: object) -> Any:
         """Return results that own their representation."""
         result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
 
-    def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, start_params: object = None, *args: object, **kwargs: object) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
         signature = inspect.signature(super().fit)
         given = () if start_params is None and not signature.parameters else (start_params,)
@@ -315,7 +315,7 @@ class ExactScoreMixin(Mixin):
             self._score_memo = (key, score)
         return self._score_memo[1]
 
-    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
+    def loglike(self, params: Any, *args: object, **kwargs: object) -> float:
         """Return the log-likelihood; see `MLEModel.loglike`."""
         options = _options(args, kwargs)
         if not self._fitting or np.iscomplexobj(params):
@@ -325,7 +325,7 @@ class ExactScoreMixin(Mixin):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
         return cast(float, super().loglike(params, *args, **kwargs))
 
-    def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def score(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
         options = _options(args, kwargs)
         method = options.get("score_method") or options.get("method")
@@ -338,7 +338,7 @@ class ExactScoreMixin(Mixin):
             if not self._fitting:
                 self._score_memo = None
 
-    def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def hessian(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return second derivatives, divided by the number of periods as in statsmodels."""
         options = _options(args, kwargs)
         method = options.get("hessian_method") or options.get("method")
@@ -374,7 +374,7 @@ def _score_is_below(model: MLEModel, params: Array, options: dict[str, bool]) ->
     return True
 
 
-def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _options(args: tuple[object, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the flags of a call by `fit` (a dict) or by a user (positional or keywords)."""
     out: dict[str, Any] = {"transformed": True, "includes_fixed": False}
     if args and isinstance(args[0], dict):

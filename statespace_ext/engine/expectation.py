@@ -107,11 +107,11 @@ def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | N
     if unsupported_reason(smoother, system) is not None:
         return None
     return steady_state(
-        smoother.endog - _rows(system.obs_intercept),
+        smoother.endog - np.atleast_2d(system.obs_intercept.T),
         system.design,
         system.obs_cov,
         system.transition,
-        _rows(system.state_intercept),
+        np.atleast_2d(system.state_intercept.T),
         system.selection,
         system.state_cov,
         system.initial_state,
@@ -160,11 +160,6 @@ def _left_inverse(elements: bytes, shape: tuple[int, int]) -> Array:
     return selection.T if orthonormal else np.linalg.pinv(selection)
 
 
-def _rows(intercept: Array) -> Array:
-    """Return an intercept as rows: one, or one by period."""
-    return intercept[None] if intercept.ndim == 1 else intercept.T
-
-
 def missing_sums(
     smoother: Smoother, system: System, smoothed: Smoothed, precision: Array
 ) -> tuple[Regression, Array]:
@@ -185,9 +180,9 @@ def missing_sums(
     missing = smoother.missing
     some = ~missing.all(axis=1)
     holes, Z, PZ = missing[some], system.design, product(precision, system.design)
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[some]
     mean, cov = smoothed.mean.T[some], over_time(smoothed.cov, some)
-    e = np.where(holes, 0.0, smoother.endog[some] - d - mean @ Z.T)
+    e = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[some]
+    e = np.where(holes, 0.0, e - mean @ Z.T)
     weighted = product(precision, e.T).T
     moved, remainder = np.zeros(Z.shape), np.zeros((len(Z), len(Z)))
     counts = np.count_nonzero(holes, axis=1)
@@ -224,7 +219,7 @@ def _missing_by_series(smoother: Smoother, system: System, smoothed: Smoothed) -
 
     The residuals have no rows where `sums_suffice`.
     """
-    Z, d, series = system.design, _rows(system.obs_intercept), len(system.design)
+    Z, d, series = system.design, np.atleast_2d(system.obs_intercept.T), len(system.design)
     mean, k, n = smoothed.mean.T, system.k_states, len(smoother.endog)
     cov = np.moveaxis(smoothed.cov, 2, 0).reshape(n, k * k)
     some = (~smoother.missing.all(axis=1)).astype(float)

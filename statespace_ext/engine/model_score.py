@@ -219,7 +219,7 @@ def overrides(model: MLEModel) -> dict[str, str]:
     return {**found, **{f"ssm.{name}": where for name, where in of_ssm}}
 
 
-def _replaced(owner: Any, whose: str, methods: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _replaced(owner: object, whose: str, methods: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield method and class, the first class of the resolution order last."""
     above = list(takewhile(lambda kind: kind not in _PLAIN, type(owner).__mro__))
     for kind in reversed(above):

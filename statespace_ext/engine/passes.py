@@ -16,7 +16,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.linalg import solve_triangular
@@ -86,29 +86,22 @@ _COMPUTED = frozenset(
 """What lazy results compute when they do not hold it."""
 
 
-class Pass(Protocol):
-    """What lazy results compute their output from."""
-
-    def output(self, results: LazyResults, name: str) -> Any:
-        """Return an attribute of the results."""
-
-
 class LazyResults(ExactStartResults):
     """Results of a pass whose missing attributes are computed when they are first read, and kept."""
 
-    _pass: Pass
+    _pass: CollapsedPass | JoinedPass
     is_held_back = False
 
     @classmethod
-    def of(cls, ssm: SimulationSmoother, source: Pass, known: dict[str, Any]) -> LazyResults:
-        """Return results of a representation as it is now, with some attributes known."""
+    def of(cls, ssm: SimulationSmoother, known: dict[str, object]) -> LazyResults:
+        """Return results of a representation as it is now, with some attributes known, `_pass` among them."""
         ssm._initialize_representation()  # which counts what is missing
         out = cls(ssm)
         options = {*out._filter_options, *out._smoother_options}
         kept = {*FilterResults._model_attributes, *options} - {"initial_state", "initial_state_cov"}
         for name in vars(out).keys() - kept:
             delattr(out, name)
-        for name, value in {**known, "_pass": source}.items():
+        for name, value in known.items():
             setattr(out, name, value)
         out._SmootherResults__smoothed_state_autocovariance = {}
         out._smoothed_forecasts = out._smoothed_forecasts_error = out._smoothed_forecasts_error_cov = None
@@ -130,7 +123,7 @@ class LazyResults(ExactStartResults):
         finally:
             self.is_held_back = False
 
-    def predict(self, *args: Any, **kwargs: Any) -> PredictionResults:
+    def predict(self, *args: object, **kwargs: object) -> PredictionResults:
         """Return predictions; see `FilterResults.predict`."""
         out = super().predict(*args, **kwargs)
         out.__class__ = _Predictions
@@ -159,16 +152,16 @@ class LazySmoother(SimulationSmoother):
     earlier: SmootherResults | None = None
     likelihood_neutral = ("filter", "smooth")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **{"simulation_smooth_results_class": Draws, **kwargs})
 
-    def smooth(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> SmootherResults:
+    def smooth(self, *args: object, complex_step: bool = False, **kwargs: object) -> SmootherResults:
         """Return smoothed output; see `KalmanSmoother.smooth`."""
         plain = not (args or kwargs or complex_step)
         found = lazy_pass(self, smooths=True) if plain else None
         return super().smooth(*args, complex_step=complex_step, **kwargs) if found is None else found
 
-    def filter(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> FilterResults:
+    def filter(self, *args: object, complex_step: bool = False, **kwargs: object) -> FilterResults:
         """Return filtered output; see `KalmanFilter.filter`."""
         plain = not (args or kwargs or complex_step)
         found = lazy_pass(self, smooths=False) if plain else None
@@ -222,11 +215,10 @@ def _collapsed(ssm: SimulationSmoother, smooths: bool) -> LazyResults | None:
     out = inner.smooth() if smooths else inner.filter()
     llf = np.where(smoother.missing.all(axis=1), 0.0, out.llf_obs - found.constant)
     known = {name: value for name, value in vars(out).items() if name in _OF_STATES}
-    d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
-    forecasts = system.design @ out.predicted_state[:, :-1] + d
-    known |= {"llf_obs": llf, "llf": float(llf.sum())}
+    forecasts = system.design @ out.predicted_state[:, :-1] + np.atleast_2d(system.obs_intercept.T).T
+    known |= {"llf_obs": llf, "llf": float(llf.sum()), "_pass": CollapsedPass(smooths)}
     known |= {"forecasts": forecasts, "forecasts_error": smoother.endog.T - forecasts}
-    return LazyResults.of(ssm, CollapsedPass(smooths), known)
+    return LazyResults.of(ssm, known)
 
 
 class CollapsedPass:
@@ -298,8 +290,8 @@ def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> La
     full = with_time(system)
     if not _goes_on(ssm, full, earlier):
         return None
-    joined = isinstance(earlier, LazyResults) and isinstance(earlier._pass, JoinedPass)
-    pieces = earlier._pass.pieces if joined else [earlier]
+    source = earlier._pass if isinstance(earlier, LazyResults) else None
+    pieces = source.pieces if isinstance(source, JoinedPass) else [earlier]
     T, c, R, Q = (at(full[name], n - 1) for name in _OF_NEXT)
     state, cov = pieces[-1].filtered_state[:, -1], pieces[-1].filtered_state_cov[:, :, -1]
     rows = LazySmoother(ssm.k_endog, ssm.k_states, ssm.k_posdef, results_class=ExactStartResults)
@@ -309,9 +301,9 @@ def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> La
     new = rows.filter()
     new.model = None  # which is for these rows alone
     known = {name: vars(earlier)[name] for name in _SINCE if name in vars(earlier)}
-    known["llf"] = float(earlier.llf + new.llf)
+    known |= {"llf": float(earlier.llf + new.llf), "_pass": JoinedPass([*pieces, new], smooths)}
     known["conserve_memory"] = ssm.conserve_memory | (0 if smooths else MEMORY_NO_SMOOTHING)
-    return LazyResults.of(ssm, JoinedPass([*pieces, new], smooths), known)
+    return LazyResults.of(ssm, known)
 
 
 def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults) -> bool:
@@ -341,7 +333,7 @@ def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults
 class JoinedPass:
     """A pass over rows that were filtered in pieces."""
 
-    def __init__(self, pieces: list[Any], smooths: bool) -> None:
+    def __init__(self, pieces: list[FilterResults], smooths: bool) -> None:
         self.pieces = pieces
         self._smooths = smooths
         self._full: SmootherResults | None = None

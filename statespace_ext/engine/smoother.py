@@ -436,10 +436,9 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
     not count (to count it as one more latent y_t would only slow EM down).
     """
     b = _regressors(smoothed.mean, exog)
-    d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
     Z = system.design
     fitted = Z @ smoothed.mean if Z.ndim == 2 else np.einsum("ikt,kt->it", Z, smoothed.mean)
-    e = endog.T - d - fitted
+    e = (endog - np.atleast_2d(system.obs_intercept.T)).T - fitted
     missing = np.isnan(endog)
     groups = system.observation_groups
     grouped = system.obs_cov.ndim == 3 or groups is not None

@@ -117,9 +117,9 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     P, K, L, whiten, log_det = path
     n, k, Z = len(smoother.endog), system.k_states, system.design
     recursion, inputs = LinearRecursion(L, n), np.empty((n, k))
-    y = smoother.endog - _by_rows(system.obs_intercept, slice(None))
+    y = smoother.endog - np.atleast_2d(system.obs_intercept.T)
     inputs[0], inputs[1:] = system.initial_state, by_period(y, np.swapaxes(K, 1, 2))[:-1]
-    inputs[1:] += _by_rows(system.state_intercept, slice(n - 1))
+    inputs[1:] += np.atleast_2d(system.state_intercept.T)[: n - 1]
     predicted = recursion.forward(inputs)
     v = y - predicted @ Z.T
     errors, loadings = by_period(v, np.swapaxes(whiten, 1, 2)), whiten @ Z
@@ -350,11 +350,6 @@ def _led(transition: Array, matrix: Array) -> Array:
     return transition @ matrix
 
 
-def _by_rows(intercept: Array, index: slice) -> Array:
-    """Return an intercept as rows: one, or one by period."""
-    return intercept if intercept.ndim == 1 else intercept.T[index]
-
-
 def _moment(left: Array, right: Array, whole: bool) -> Array:
     """Return a_t b_t' by period or, as one, their sum over time."""
     return (left.T @ right)[None] if whole else left[:, :, None] * right[:, None, :]
@@ -410,7 +405,7 @@ def _gains(
     P = filtered.predicted_cov.transpose(2, 0, 1)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
     forecast = np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
-    v = smoother.endog[index] - _by_rows(system.obs_intercept, index) - forecast
+    v = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index] - forecast
     if filtered.gain is not None and filtered.forecast_cov is not None:
         inverse = np.linalg.inv(filtered.forecast_cov.transpose(2, 0, 1))
         ZP = Z @ P

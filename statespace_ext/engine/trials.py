@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from statsmodels.base import optimizer
@@ -27,16 +27,20 @@ _FLAT, _ROUNDING, _LEAST_SHARE = 1e-10, 1e-12, 1e-9
 """Newton's method: least eigenvalue, decrement that is rounding, and least share of a step."""
 
 
+Value = Callable[[Array], float]
+Slope = Callable[[Array], Array]
+T = TypeVar("T")
+
 _NOWHERE = (b"", np.inf, False)
 """No parameters yet, with their value and whether observations are skipped there."""
 
 
-def _bound(function: Any, fargs: Any) -> Callable[[Array], Any]:
+def _bound(function: Callable[..., T], fargs: Iterable[object]) -> Callable[[Array], T]:
     """Return a function of the parameters alone: Newton's method of statsmodels passes nothing else."""
     return lambda params: function(params, *fargs)
 
 
-def _within(start: Array, bounds: Any) -> Array:
+def _within(start: Array, bounds: object) -> Array:
     """Return start values within bounds, where the optimiser would move them."""
     limits = np.array(bounds if bounds is not None else [], dtype=float)  # None means unbounded
     if limits.shape != (len(start), 2):  # the optimiser says what is wrong
@@ -83,7 +87,7 @@ class Trials:
         """Minimise ``f``; arguments and return values are those of statsmodels' optimisers."""
         start = np.array(start_params, dtype=float)
         own = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
-        f, score, hess = (_bound(each, fargs) for each in (f, score, options.get("hess")))
+        f, score, hess = (_bound(each, fargs) for each in (f, score, options["hess"]))
         by_differences = bool(own.get("approx_grad") and own.get("epsilon") and "bounds" not in own)
         if by_differences:
             del own["approx_grad"]
@@ -103,11 +107,11 @@ class Trials:
             found, retvals = self.minimise(value, gradient, start, (), own, **options)
             return self._ended(np.asarray(found), retvals, value(found))
 
-    def _called(self, then: Any, *state: Any) -> Any:
+    def _called(self, then: Callable[..., object] | None, *state: object) -> object:
         self._floor = self._best[0]
         return None if then is None else then(*state)
 
-    def _gradient(self, score: Any, params: Array) -> Array:
+    def _gradient(self, score: Slope, params: Array) -> Array:
         """Return the gradient, away from the best parameters where there is no likelihood."""
         try:
             return np.asarray(score(params))
@@ -120,14 +124,14 @@ class Trials:
                     raise
             return np.asarray((10.0 + abs(self._floor)) * away / max(float(away @ away), 1e-300))
 
-    def _hessian(self, hess: Any, params: Array) -> Array:
+    def _hessian(self, hess: Slope, params: Array) -> Array:
         """Return second derivatives, which statsmodels divides by the number of periods twice."""
         try:
             return (self.model.nobs - self.model.ssm.loglikelihood_burn) * np.asarray(hess(params))
         except (StateSpaceError, *NOT_HERE):
             return np.eye(len(params))
 
-    def _unskipped(self, f: Any) -> Any:
+    def _unskipped(self, f: Value) -> Value:
         """Return ``f`` that is computed anew where statsmodels has skipped an observation."""
 
         def value(params: Array) -> float:
@@ -140,7 +144,7 @@ class Trials:
 
         return value
 
-    def _forward(self, f: Any, step: float, params: Array) -> Array:
+    def _forward(self, f: Value, step: float, params: Array) -> Array:
         """Return forward differences of ``f``; optimisers ask for the value at the same parameters first."""
         key, here, skips = self._last
         if key != params.tobytes():
@@ -154,13 +158,13 @@ class Trials:
                 at[i] = value
         return out
 
-    def _slope(self, params: Array, *args: Any) -> Array:
+    def _slope(self, params: Array, *args: object) -> Array:
         return -np.asarray(self.model.score(params, *args)) / self.model.nobs
 
-    def _curvature(self, params: Array, *args: Any) -> Array:
+    def _curvature(self, params: Array, *args: object) -> Array:
         return -np.asarray(self.model.hessian(params, *args)) / self.model.nobs
 
-    def _damped(self, value: Any, slope: Any, hessian: Any, params: Array) -> Array:
+    def _damped(self, value: Value, slope: Slope, hessian: Slope, params: Array) -> Array:
         """Return positive definite second derivatives, over the share of the step that lowers the value."""
         here, gradient = value(params), slope(params)
         values, vectors = np.linalg.eigh(hessian(params))
@@ -172,7 +176,7 @@ class Trials:
         self._stuck = share <= _LEAST_SHARE
         return np.asarray((vectors * values) @ vectors.T / share)
 
-    def _value(self, f: Any, params: Array) -> float:
+    def _value(self, f: Value, params: Array) -> float:
         """Return the value, behind the wall where there is no likelihood."""
         params = np.asarray(params)
         if params.tobytes() == self._last[0]:
