@@ -159,10 +159,12 @@ def _sizes(system: System, directions: Array) -> Array:
     return np.asarray(1.0 / np.where(largest > 0.0, largest, 1.0))
 
 
-def directions_of(diffuse: Array) -> Array:
-    """Return D with D D' = P_inf, which is diagonal."""
+def start_of(ssm: Representation) -> Start:
+    """Return a_1, D with D D' = P_inf, which is diagonal, and the finite part of P_1."""
+    mean, diffuse, finite = (np.real(part) for part in ssm.initialization(model=ssm))
     variances = np.diag(diffuse)
-    return np.eye(len(diffuse))[:, variances > 0.0] * np.sqrt(variances[variances > 0.0])
+    directions = np.eye(len(diffuse))[:, variances > 0.0] * np.sqrt(variances[variances > 0.0])
+    return np.array(mean), directions, np.array(finite)
 
 
 def rows_needed(endog: Array, missing: Array, system: System, start: Start, least: int) -> int:
@@ -273,9 +275,7 @@ def filter_error(ssm: KalmanFilter, univariate: bool = False) -> float:
     UnsupportedError
         If the whole sample determines a diffuse direction by less than doubles carry.
     """
-    system, endog = system_of(ssm), np.real(np.asarray(ssm.endog)).T
-    diffuse = np.real(ssm.initialization(model=ssm)[1])
-    start = system.initial_state, directions_of(diffuse), system.initial_state_cov
+    system, start, endog = system_of(ssm), start_of(ssm), np.real(np.asarray(ssm.endog)).T
     missing = np.isnan(endog)
     least = rows_needed(endog, missing, system, start, 1)
     count = min(least + system.k_states, len(endog))

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from ..em.steady_state import SteadyState, blocks, steady_state
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, by_diagonal, diagonal_matrix, gram, product, symmetrize
 from .collapsing import collapse_unsupported_reason, collapsed_rows, collapses
-from .smoother import Smoothed, Smoother, over_time, state_sums
+from .smoother import Smoothed, Smoother, left_inverse, over_time, state_sums
 from .system import System
 
 _CONSTANT = ("design", "obs_cov", "transition", "selection", "state_cov")
@@ -128,7 +127,7 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         return None
     states, sums, n = found.states, found.sums, len(found.states.mean)
     observation = observation_equation(sums.ee, sums.eb, sums.bb, n, states.cov_sum, system.design)
-    left = _left_inverse(system.selection.tobytes(), system.selection.shape)
+    left = left_inverse(system.selection)
     gain = left @ system.selection @ system.state_cov @ system.selection.T
     state = state_equation(
         gain @ sums.rr @ gain.T,
@@ -150,14 +149,6 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         initial_score=states.adjoint[0].copy(),
         initial_information=states.first_adjoint_cov,
     )
-
-
-@lru_cache(maxsize=8)
-def _left_inverse(elements: bytes, shape: tuple[int, int]) -> Array:
-    """Return R^+, the same in every iteration."""
-    selection = np.frombuffer(elements).reshape(shape)
-    orthonormal = np.array_equal(selection.T @ selection, np.eye(shape[1]))
-    return selection.T if orthonormal else np.linalg.pinv(selection)
 
 
 def missing_sums(
@@ -238,7 +229,7 @@ def _missing_by_series(smoother: Smoother, system: System, smoothed: Smoothed) -
         squares += np.einsum("ti,ti->i", e, e)
         if len(residuals):
             residuals[rows] = e
-    squares += (some.sum() - smoother.spread[0]) * system.obs_cov.diagonal()
+    squares += (some.sum() - smoother.seen.sum(axis=0)) * system.obs_cov.diagonal()
     bb = gram(b * some[:, None]) + padded((some @ cov).reshape(k, k), b.shape[1])
     sums = Regression(diagonal_matrix(squares)[None], eb[None], symmetrize(bb)[None], np.array([some.sum()]))
     return sums, residuals

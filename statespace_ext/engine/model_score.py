@@ -38,6 +38,7 @@ from ..numerics.linear_algebra import Array, gram, square_root, symmetrize
 from .smoother import Smoother, over_time
 from .system import MATRICES, System, require_likelihood, require_stationary, stationary_radius, without_time
 from .system_score import SystemScore, system_score
+from .trials import Slope, Value
 
 _ZERO = 1e-10
 _FLOOR = 1e-4
@@ -168,24 +169,20 @@ class WhitenedLBFGS:
     basis: Callable[[Array], Array | None]
 
     def __call__(
-        self, f: Any, score: Any, start_params: Any, fargs: Any, kwargs: dict[str, Any], **options: Any
+        self, f: Value, score: Slope, start: Array, fargs: tuple[()], kwargs: dict[str, Any], **options: Any
     ) -> tuple[Array, dict[str, Any] | None]:
-        """Minimise ``f``; arguments and return values are those of statsmodels' optimisers."""
-        own = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
-        start = np.asarray(start_params, dtype=float)
-        M = None if "bounds" in own else self.basis(start)
+        """Minimise a function of the parameters alone, with arguments as those of statsmodels' optimisers."""
+        M = None if "bounds" in kwargs else self.basis(start)
         if M is None:
-            found, retvals = _fit_lbfgs(f, score, start, fargs, own, **options)
-            return found, retvals
-        own.setdefault("pgtol", _GRADIENT)
-        callback = options.pop("callback", None)
+            return _fit_lbfgs(f, score, start, fargs, kwargs, **options)
+        callback = options.pop("callback")
         found, retvals = _fit_lbfgs(
-            lambda w, *args: f(start + M @ w, *args),
-            lambda w, *args: M.T @ score(start + M @ w, *args),
+            lambda w: f(start + M @ w),
+            lambda w: M.T @ score(start + M @ w),
             np.zeros(len(start)),
             fargs,
-            own,
-            callback=None if callback is None else lambda w: callback(start + M @ w),
+            {"pgtol": _GRADIENT, **kwargs},
+            callback=lambda w: callback(start + M @ w),
             **options,
         )
         if retvals is not None:

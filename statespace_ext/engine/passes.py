@@ -157,14 +157,12 @@ class LazySmoother(SimulationSmoother):
 
     def smooth(self, *args: object, complex_step: bool = False, **kwargs: object) -> SmootherResults:
         """Return smoothed output; see `KalmanSmoother.smooth`."""
-        plain = not (args or kwargs or complex_step)
-        found = lazy_pass(self, smooths=True) if plain else None
+        found = None if args or kwargs or complex_step else lazy_pass(self, smooths=True)
         return super().smooth(*args, complex_step=complex_step, **kwargs) if found is None else found
 
     def filter(self, *args: object, complex_step: bool = False, **kwargs: object) -> FilterResults:
         """Return filtered output; see `KalmanFilter.filter`."""
-        plain = not (args or kwargs or complex_step)
-        found = lazy_pass(self, smooths=False) if plain else None
+        found = None if args or kwargs or complex_step else lazy_pass(self, smooths=False)
         return super().filter(*args, complex_step=complex_step, **kwargs) if found is None else found
 
 

@@ -20,7 +20,7 @@ from ..numerics.diffuse_start import FirstRows, SmoothedRows
 from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, symmetrize
 from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
-from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
+from .exact_start import LEAST_KEPT, Axes, Start, after, begun, kept_share, rows_needed, start_of
 from .filters import system_loglike, system_recursions
 from .system import System, require_density, write
 
@@ -171,14 +171,6 @@ class Smoother:
     def filled(self) -> Array:
         """The observations, zero where they are missing."""
         return np.where(self.missing, 0.0, self.endog) if self.incomplete else self.endog
-
-    @cached_property
-    def spread(self) -> tuple[Array, Array, Array]:
-        """Of each series, the number of observations, their mean, and the sum of squares about it."""
-        count = self.seen.sum(axis=0)
-        mean = self.filled.sum(axis=0) / np.maximum(count, 1.0)
-        e = self.filled - self.seen * mean
-        return count, mean, np.einsum("ti,ti->i", e, e)
 
     @cached_property
     def patterns(self) -> tuple[Array, Array]:
@@ -369,8 +361,7 @@ class Smoother:
             return np.zeros(k), np.eye(k), np.zeros((k, k))
         ssm = self._smoother(0, False)
         write(ssm, system)
-        mean, diffuse, finite = ssm.initialization(model=ssm)
-        return np.array(mean), directions_of(np.asarray(diffuse)), np.array(finite)
+        return start_of(ssm)
 
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
@@ -395,6 +386,12 @@ def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:
 def over_time(matrix: Array, index: Array | slice) -> Array:
     """Return the slices of a matrix at some periods, time first; a constant one has length one."""
     return matrix[None] if matrix.ndim == 2 else np.moveaxis(matrix[:, :, index], 2, 0)
+
+
+def left_inverse(selection: Array) -> Array:
+    """Return R^+."""
+    orthonormal = np.array_equal(selection.T @ selection, np.eye(selection.shape[1]))
+    return selection.T if orthonormal else np.linalg.pinv(selection)
 
 
 def _regressors(mean: Array, exog: Array) -> Array:
@@ -519,7 +516,7 @@ def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Arr
 def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regression:
     """Return the sums of e = R^+ (x_{t+1} - c_t - T_t x_t) over t = 1..n-1."""
     n, k = smoothed.mean.shape[1] - 1, system.k_states
-    left = np.linalg.pinv(system.selection)
+    left = left_inverse(system.selection)
     T, c, groups = system.transition, system.state_intercept, system.state_groups
     c = c[:, :-1] if c.ndim == 2 else c[:, None]
     start, end = smoothed.mean[:, :-1], smoothed.mean[:, 1:]

@@ -60,15 +60,13 @@ _LARGE_OF_MANY = 1e9
 
 def has_small_noise(smoother: Smoother, system: System) -> bool:
     """Return whether the noise of a series is so small that the score from its residuals loses digits."""
-    count, mean, squares = smoother.spread
-    if system.obs_intercept.ndim == 1:
-        squares = squares + count * (mean - system.obs_intercept) ** 2
-    else:
-        e = smoother.filled - smoother.seen * system.obs_intercept.T
-        squares = np.einsum("ti,ti->i", e, e)
+    e = smoother.filled - np.atleast_2d(system.obs_intercept.T)
+    if smoother.incomplete:
+        e *= smoother.seen
+    count = smoother.seen.sum(axis=0)
     variances = np.ravel(np.diagonal(system.obs_cov))[: len(count)]
     large = _LARGE if len(count) < FEWEST else _LARGE_OF_MANY
-    return bool(np.any(squares > large * count * variances))
+    return bool(np.any(np.einsum("ti,ti->i", e, e) > large * count * variances))
 
 
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
@@ -109,12 +107,9 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     if unsupported_reason(smoother, system) is not None:
         return None
     try:
-        path = _settling(system, len(smoother.endog))
+        P, K, L, whiten, log_det = _settling(system, len(smoother.endog))
     except np.linalg.LinAlgError:
         return None
-    if path is None:
-        return None
-    P, K, L, whiten, log_det = path
     n, k, Z = len(smoother.endog), system.k_states, system.design
     recursion, inputs = LinearRecursion(L, n), np.empty((n, k))
     y = smoother.endog - np.atleast_2d(system.obs_intercept.T)
@@ -145,11 +140,14 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     return _with_start(system, llf, {name: out[name] for name in needed}, r[0], first)
 
 
-def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float] | None:
+def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float]:
     """
     Return P_t, K_t, L_t and F_t^{-1/2} until they are constant, and the sum of log|F_t| over n periods.
 
-    The result is None if they are not constant after `_MOST_UNSETTLED` periods, or an F_t is nearly singular.
+    Raises
+    ------
+    LinAlgError
+        If they are not constant after `_MOST_UNSETTLED` periods, or an F_t is nearly singular.
     """
     Z, T, H = system.design, system.transition, system.obs_cov
     W, P = system.selection @ system.state_cov @ system.selection.T, system.initial_state_cov
@@ -158,7 +156,7 @@ def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float
         F = Z @ P @ Z.T + H
         whiten = dtrtri(np.linalg.cholesky(F), lower=1)[0]
         if not np.max(np.linalg.norm(whiten, axis=0) ** 2 * F.diagonal()) < _LARGEST_PRECISION:
-            return None
+            raise np.linalg.LinAlgError("a forecast covariance is nearly singular")
         loadings = whiten @ Z
         gain, left = T @ P @ loadings.T @ whiten, T - T @ P @ (loadings.T @ loadings)
         parts.append((P, gain, left, whiten))
@@ -168,7 +166,7 @@ def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float
             dets = -2.0 * np.log(np.diagonal(whiten, axis1=1, axis2=2)).sum(axis=1)
             return P, K, L, whiten, float(dets.sum() + (n - len(parts)) * dets[-1])
         P = following
-    return None
+    raise np.linalg.LinAlgError("the forecast covariances do not settle")
 
 
 def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
