@@ -347,12 +347,9 @@ class ExactScoreMixin(Mixin):
                 return np.asarray(super().hessian(params, *args, **kwargs))
         flags = options["transformed"], options["includes_fixed"]
         params = np.array(params, dtype=float, ndmin=1)
-
-        def gradient(at: Array) -> Array:
-            return exact_score(self, at, *flags).score
-
         steps = 1e-5 * np.maximum(np.abs(params), 1e-2)
-        second = jacobian(nan_outside(gradient, params.shape), params, steps, one_sided=True)
+        gradient = nan_outside(lambda at: exact_score(self, at, *flags).score, params.shape)
+        second = jacobian(gradient, params, steps, one_sided=True)
         return symmetrize(second) / (self.ssm.nobs - self.ssm.loglikelihood_burn)
 
 

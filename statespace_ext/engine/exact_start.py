@@ -132,16 +132,13 @@ def begun(
     """
     mean, directions, finite = start if axes is None else axes.start(start)
 
-    def rows(cov: Array, least: float) -> FirstRows:
-        every = periods(endog, missing, system, count)
-        return first_rows(every, mean, cov, directions, endog.shape[1], least)
-
+    every, series = list(periods(endog, missing, system, count)), endog.shape[1]
     try:
-        return rows(finite, _REGULAR)
+        return first_rows(every, mean, finite, directions, series, _REGULAR)
     except SingularRowsError:
         # with little noise, delta would be known too well; a proper part beside the flat one changes nothing
-        sizes = np.diag(_sizes(system, directions))
-        return rows(finite + directions @ sizes @ directions.T, SINGULAR_PIVOT)
+        finite = finite + directions @ np.diag(_sizes(system, directions)) @ directions.T
+        return first_rows(every, mean, finite, directions, series, SINGULAR_PIVOT)
 
 
 def _sizes(system: System, directions: Array) -> Array:

@@ -293,6 +293,7 @@ class ModelScore:
         data = np.array(self.model.ssm.endog)
 
         def elements(at: Array) -> Array:
+            """Return all elements of the matrices, one after another."""
             out = np.concatenate([part.ravel("F") for part in self._parts(at).values()])
             if not np.array_equal(self.model.ssm.endog, data, equal_nan=True):
                 raise UnsupportedError("The exact score needs data that do not depend on the parameters")

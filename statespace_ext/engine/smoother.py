@@ -98,6 +98,7 @@ class Smoothed:
         S, back = axes.forward, axes.back
 
         def turned(left: Array, cov: Array) -> Array:
+            """Return L V_t L', time last."""
             return np.moveaxis(left @ np.moveaxis(cov, 2, 0) @ left.T, 0, 2)
 
         return Smoothed(

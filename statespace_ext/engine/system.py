@@ -120,11 +120,12 @@ def stationary_radius(ssm: Representation) -> float:
     From 1 on there is no such start, and no likelihood: statsmodels' filter computes a number all the same.
     """
 
-    def radius(start: Initialization, states: Array) -> float:
-        if start.initialization_type == "stationary":
+    def radius(initial: Initialization, states: Array) -> float:
+        """Return the largest modulus for a block of states."""
+        if initial.initialization_type == "stationary":
             transition = np.real(ssm["transition"]).reshape(ssm.k_states, ssm.k_states, -1)[:, :, 0]
             return spectral_radius(transition[np.ix_(states, states)])
-        return max((radius(part, states[list(at)]) for at, part in start.blocks.items()), default=0.0)
+        return max((radius(part, states[list(at)]) for at, part in initial.blocks.items()), default=0.0)
 
     return 0.0 if ssm.initialization is None else radius(ssm.initialization, np.arange(ssm.k_states))
 

@@ -135,6 +135,7 @@ class Trials:
         """Return ``f`` that is computed anew where statsmodels has skipped an observation."""
 
         def value(params: Array) -> float:
+            """Return the value, and remember it with whether observations are skipped there."""
             found, skips = float(f(params)), has_skipped(self.model.ssm)
             if skips:
                 with without_skips(self.model.ssm):
@@ -234,6 +235,7 @@ class Trials:
             return start
 
         def transition(params: Array) -> Array:
+            """Return a copy of the transition."""
             self.model.update(params, transformed=False)
             return np.array(self.model.ssm["transition"])
 
