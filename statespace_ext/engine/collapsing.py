@@ -16,7 +16,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 from ..em.steady_state import blocks, inverse
 from ..numerics.linear_algebra import Array, by_diagonal, diagonal_like, is_diagonal
@@ -138,50 +137,6 @@ def _by_products(smoother: Smoother, system: System, precision: Array) -> Rows |
         obs_cov=np.eye(m),
     )
     return Rows(np.squeeze(rows, 2), small, 0.5 * constant, precision)
-
-
-def standardized_errors(errors: Array, design: Array, obs_cov: Array, covs: Array) -> Array:
-    """
-    Return L_t^{-1} v_t with L_t L_t' = Z_o P_t Z_o' + H_oo, (nobs, p); NaN marks a missing value.
-
-    The elements of v_t, whitened by H, are taken one after the other, in all periods at once: none of the
-    L_t is formed.
-
-    Parameters
-    ----------
-    errors : ndarray, (nobs, p)
-        v_t; NaN marks a missing value.
-    design, obs_cov : ndarray
-        Z (p, k) and H (p, p).
-    covs : ndarray, (nobs, k, k)
-        P_t.
-    """
-    seen, out = ~np.isnan(errors), np.full(errors.shape, np.nan)
-    filled = np.where(seen, errors, 0.0)
-    sizes = np.sqrt(np.diag(obs_cov))
-    if is_diagonal(obs_cov):
-        return np.where(seen, _one_by_one(filled / sizes, design / sizes[:, None], covs, seen), np.nan)
-    patterns, place = np.unique(seen, axis=0, return_inverse=True)
-    for number in np.flatnonzero(patterns.any(axis=1)):
-        o, rows = patterns[number], np.flatnonzero(np.ravel(place) == number)
-        factor = np.linalg.cholesky(obs_cov[np.ix_(o, o)])
-        Z, v = (solve_triangular(factor, value, lower=True) for value in (design[o], filled[rows][:, o].T))
-        out[np.ix_(rows, o)] = _one_by_one(v.T, Z, covs[rows], np.ones((len(rows), len(Z)), dtype=bool))
-    return out
-
-
-def _one_by_one(errors: Array, design: Array, covs: Array, seen: Array) -> Array:
-    """Return the standardized errors of observations with H = I (Koopman & Durbin 2000)."""
-    out, moved, covs = np.empty(errors.shape), np.zeros((len(errors), design.shape[1])), covs.copy()
-    for i, z in enumerate(design):
-        gain = covs @ z
-        variance = gain @ z + 1.0
-        error = errors[:, i] - moved @ z
-        out[:, i] = error / np.sqrt(variance)
-        gain *= np.where(seen[:, i], 1.0 / np.sqrt(variance), 0.0)[:, None]
-        moved += gain * out[:, i, None]
-        covs -= gain[:, :, None] * gain[:, None, :]
-    return out
 
 
 def _precision(cov: Array) -> Array:

@@ -218,7 +218,7 @@ class ExactScoreMixin(Mixin):
     _score_memo: tuple[bytes, ExactScore] | None = None
     _fitting: bool = False
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
         order = cls.__mro__
         if MLEModel in order[: order.index(ExactScoreMixin)]:
@@ -228,38 +228,32 @@ class ExactScoreMixin(Mixin):
                 expected="ExactScoreMixin as the first base",
             )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         """Take the attributes of a copy; its compiled objects follow no matrices and are made anew."""
         take: Any = getattr(super(), "__setstate__", self.__dict__.update)
         take(state)
         forget_compiled(self.ssm)
 
-    def _wrap_results(self, params: object, result: Any, *args: Any, **kwargs: Any) -> Any:
+    def _wrap_results(self, params: object, result: Any, *args: object, **kwargs: object) -> Any:
         """Return results that own their representation."""
         result.model = own_representation(result)
         return super()._wrap_results(params, result, *args, **kwargs)
 
-    def fit(self, start_params: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def fit(self, start_params: object = None, *args: object, **kwargs: object) -> Any:
         """Fit as the model does, gradient methods with the exact score; see `MLEModel.fit`."""
         signature = inspect.signature(super().fit)
         given = () if start_params is None and not signature.parameters else (start_params,)
         bound = signature.bind_partial(*given, *args, **kwargs)
-        further = [name for name, each in signature.parameters.items() if each.kind is each.VAR_KEYWORD]
-        limited = "maxiter" in bound.arguments or "maxiter" in kwargs
+        limited = "maxiter" in {**bound.arguments, **kwargs}
         bound.apply_defaults()
-        more = bound.arguments[further[0]] if further else {}
-        options = {**bound.arguments, **more}
-        method = options.get("method")
-        if "optim_score" not in signature.parameters or not further or method not in METHODS_OF_FIT:
+        kinds = {each.kind: name for name, each in signature.parameters.items()}
+        further = kinds.get(inspect.Parameter.VAR_KEYWORD, "")
+        more = bound.arguments.get(further, {})
+        options = {**bound.arguments, **more} if further else {}
+        if "optim_score" not in bound.arguments or options.get("method") not in METHODS_OF_FIT:
             return super().fit(*given, *args, **kwargs)
-        if self._exact_pays(options):
-            options["optim_score"] = "exact"
-            if method == "lbfgs" and not limited:
-                options["maxiter"] = int(_ITERATIONS * options["maxiter"])
-        trials = Trials(self, self._minimiser(options), movable=start_params is None)
-        more.setdefault("extra_fit_funcs", {method: trials})
-        for name in ("optim_score", "maxiter"):
-            (bound.arguments if name in bound.arguments else more)[name] = options[name]
+        for name, value in self._changed_options(options, limited, start_params is None).items():
+            (bound.arguments if name in bound.arguments else more)[name] = value
         self._fitting = True
         try:
             res = super().fit(*bound.args, **bound.kwargs)
@@ -269,11 +263,18 @@ class ExactScoreMixin(Mixin):
             res.cov_kwds["description"] = "Covariance matrix from differences of the exact score."
         return res
 
-    def _minimiser(self, options: dict[str, Any]) -> Callable[..., Any]:
-        """Return the optimiser of statsmodels, or the one with better coordinates for the exact score."""
-        if options["optim_score"] == "exact" and options["method"] == "lbfgs":
-            return WhitenedLBFGS(self._coordinates)
-        return METHODS_OF_FIT[options["method"]]
+    def _changed_options(self, options: dict[str, Any], limited: bool, movable: bool) -> dict[str, Any]:
+        """Return the options of a fit with the exact score, where it pays, and with trials that step back."""
+        method, changed = options["method"], dict[str, Any]()
+        if self._exact_pays(options):
+            changed["optim_score"] = "exact"
+            if method == "lbfgs" and not limited and "maxiter" in options:
+                changed["maxiter"] = int(_ITERATIONS * options["maxiter"])
+        minimise = METHODS_OF_FIT[method]
+        if method == "lbfgs" and {**options, **changed}["optim_score"] == "exact":
+            minimise = WhitenedLBFGS(self._coordinates)
+        trials = {method: Trials(self, minimise, movable)}
+        return {**changed, "extra_fit_funcs": options.get("extra_fit_funcs", trials)}
 
     def _exact_pays(self, options: dict[str, Any]) -> bool:
         """Return whether a fit uses the exact score: by L-BFGS with an own score, or if it is faster."""
@@ -281,8 +282,8 @@ class ExactScoreMixin(Mixin):
             return False
         if options["method"] != "lbfgs":
             return options["method"] in GRADIENT_METHODS
-        if _own_score(self):
-            return True
+        if getattr(self.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(self):
+            return True  # an own score: above the mixin, on the instance, or below the mixin
         count = len(self._free_params_index if self._has_fixed_params else self.param_names)
         return bool(count >= _FROM + _PER_STATE * self.k_states)
 
@@ -314,7 +315,7 @@ class ExactScoreMixin(Mixin):
             self._score_memo = (key, score)
         return self._score_memo[1]
 
-    def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
+    def loglike(self, params: Any, *args: object, **kwargs: object) -> float:
         """Return the log-likelihood; see `MLEModel.loglike`."""
         options = _options(args, kwargs)
         if not self._fitting or np.iscomplexobj(params):
@@ -324,7 +325,7 @@ class ExactScoreMixin(Mixin):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
         return cast(float, super().loglike(params, *args, **kwargs))
 
-    def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def score(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""
         options = _options(args, kwargs)
         method = options.get("score_method") or options.get("method")
@@ -337,7 +338,7 @@ class ExactScoreMixin(Mixin):
             if not self._fitting:
                 self._score_memo = None
 
-    def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def hessian(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return second derivatives, divided by the number of periods as in statsmodels."""
         options = _options(args, kwargs)
         method = options.get("hessian_method") or options.get("method")
@@ -346,22 +347,14 @@ class ExactScoreMixin(Mixin):
                 return np.asarray(super().hessian(params, *args, **kwargs))
         flags = options["transformed"], options["includes_fixed"]
         params = np.array(params, dtype=float, ndmin=1)
-
-        def gradient(at: Array) -> Array:
-            return exact_score(self, at, *flags).score
-
         steps = 1e-5 * np.maximum(np.abs(params), 1e-2)
-        second = jacobian(nan_outside(gradient, params.shape), params, steps, one_sided=True)
+        gradient = nan_outside(lambda at: exact_score(self, at, *flags).score, params.shape)
+        second = jacobian(gradient, params, steps, one_sided=True)
         return symmetrize(second) / (self.ssm.nobs - self.ssm.loglikelihood_burn)
 
 
 def _key(params: object, transformed: bool, includes_fixed: bool) -> bytes:
     return np.asarray(params, dtype=float).tobytes() + bytes([transformed, includes_fixed])
-
-
-def _own_score(model: MLEModel) -> bool:
-    """Return whether the score is an override: above the mixin, on the instance, or below the mixin."""
-    return getattr(model.score, "__func__", None) is not ExactScoreMixin.score or "score" in overrides(model)
 
 
 def _score_is_below(model: MLEModel, params: Array, options: dict[str, bool]) -> bool:
@@ -378,7 +371,7 @@ def _score_is_below(model: MLEModel, params: Array, options: dict[str, bool]) ->
     return True
 
 
-def _options(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+def _options(args: tuple[object, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the flags of a call by `fit` (a dict) or by a user (positional or keywords)."""
     out: dict[str, Any] = {"transformed": True, "includes_fixed": False}
     if args and isinstance(args[0], dict):

@@ -22,8 +22,9 @@ from ..numerics.diffuse_start import (
     SingularRowsError,
     first_rows,
 )
+from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, square_root
-from .system import MATRICES, System, axes_of, without_time, write
+from .system import MATRICES, System, with_time, without_time, write
 
 LEAST_KEPT = 1e-3
 """Least share of Var(x_{m+1}|y_1..y_m) that later rows may leave: P - P N P costs its square in digits."""
@@ -101,38 +102,13 @@ class Axes:
         return derivative
 
 
-def periods(endog: Array, missing: Array, system: System, rows: slice) -> Iterator[Period]:
-    """
-    Yield the observed elements of each period.
-
-    Parameters
-    ----------
-    endog, missing : ndarray, (nobs, k_endog)
-        Observations, and where they are missing.
-    system : System
-        The matrices.
-    rows : slice
-        Which periods.
-    """
-    values = {name: getattr(system, name) for name in MATRICES}
-    varies = {name: value.ndim > axes_of(name) for name, value in values.items()}
-    if not varies["obs_cov"]:
-        values["obs_cov"] = np.asarray(values["obs_cov"])  # every period adds it to a full matrix
-    every = np.arange(endog.shape[1])
-    noise_varies = varies["selection"] or varies["state_cov"]
-    noise, at = None, values
-    incomplete = np.asarray(missing.any(axis=1))
-    for t in range(*rows.indices(len(endog))):
-        if any(varies.values()):
-            at = {name: value[..., t] if varies[name] else value for name, value in values.items()}
-        if noise is None or noise_varies:
-            noise = at["selection"] @ at["state_cov"] @ at["selection"].T
-        y, Z, H = endog[t] - at["obs_intercept"], at["design"], at["obs_cov"]
-        seen = every
-        if incomplete[t]:
-            seen = np.flatnonzero(~missing[t])
-            y, Z, H = y[seen], Z[seen], H[np.ix_(seen, seen)]
-        yield Period(seen, y, Z, H, at["transition"], at["state_intercept"], noise)
+def periods(endog: Array, missing: Array, system: System, count: int) -> Iterator[Period]:
+    """Yield the observed elements of each of the first periods."""
+    full = {name: np.asarray(value) for name, value in with_time(system).items()}
+    for t in range(count):
+        Z, d, H, T, c, R, Q = (at(full[name], t) for name in MATRICES)
+        seen = np.flatnonzero(~missing[t])
+        yield Period(seen, (endog[t] - d)[seen], Z[seen], H[np.ix_(seen, seen)], T, c, R @ Q @ R.T)
 
 
 def begun(
@@ -143,8 +119,10 @@ def begun(
 
     Parameters
     ----------
-    endog, missing, system
-        As in `periods`.
+    endog, missing : ndarray, (nobs, k_endog)
+        Observations, and where they are missing.
+    system : System
+        The matrices.
     start : Start
         The distribution of x_1.
     count : int
@@ -154,16 +132,13 @@ def begun(
     """
     mean, directions, finite = start if axes is None else axes.start(start)
 
-    def rows(cov: Array, least: float) -> FirstRows:
-        every = periods(endog, missing, system, slice(count))
-        return first_rows(every, mean, cov, directions, endog.shape[1], least)
-
+    every, series = list(periods(endog, missing, system, count)), endog.shape[1]
     try:
-        return rows(finite, _REGULAR)
+        return first_rows(every, mean, finite, directions, series, _REGULAR)
     except SingularRowsError:
         # with little noise, delta would be known too well; a proper part beside the flat one changes nothing
-        sizes = np.diag(_sizes(system, directions))
-        return rows(finite + directions @ sizes @ directions.T, SINGULAR_PIVOT)
+        finite = finite + directions @ np.diag(_sizes(system, directions)) @ directions.T
+        return first_rows(every, mean, finite, directions, series, SINGULAR_PIVOT)
 
 
 def _sizes(system: System, directions: Array) -> Array:
@@ -181,10 +156,12 @@ def _sizes(system: System, directions: Array) -> Array:
     return np.asarray(1.0 / np.where(largest > 0.0, largest, 1.0))
 
 
-def directions_of(diffuse: Array) -> Array:
-    """Return D with D D' = P_inf, which is diagonal."""
+def start_of(ssm: Representation) -> Start:
+    """Return a_1, D with D D' = P_inf, which is diagonal, and the finite part of P_1."""
+    mean, diffuse, finite = (np.real(part) for part in ssm.initialization(model=ssm))
     variances = np.diag(diffuse)
-    return np.eye(len(diffuse))[:, variances > 0.0] * np.sqrt(variances[variances > 0.0])
+    directions = np.eye(len(diffuse))[:, variances > 0.0] * np.sqrt(variances[variances > 0.0])
+    return np.array(mean), directions, np.array(finite)
 
 
 def rows_needed(endog: Array, missing: Array, system: System, start: Start, least: int) -> int:
@@ -295,9 +272,7 @@ def filter_error(ssm: KalmanFilter, univariate: bool = False) -> float:
     UnsupportedError
         If the whole sample determines a diffuse direction by less than doubles carry.
     """
-    system, endog = system_of(ssm), np.real(np.asarray(ssm.endog)).T
-    diffuse = np.real(ssm.initialization(model=ssm)[1])
-    start = system.initial_state, directions_of(diffuse), system.initial_state_cov
+    system, start, endog = system_of(ssm), start_of(ssm), np.real(np.asarray(ssm.endog)).T
     missing = np.isnan(endog)
     least = rows_needed(endog, missing, system, start, 1)
     count = min(least + system.k_states, len(endog))

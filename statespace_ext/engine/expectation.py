@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from ..em.steady_state import SteadyState, blocks, steady_state
 from ..exceptions import UnsupportedError
 from ..numerics.linear_algebra import Array, by_diagonal, diagonal_matrix, gram, product, symmetrize
 from .collapsing import collapse_unsupported_reason, collapsed_rows, collapses
-from .smoother import Smoothed, Smoother, over_time, state_sums
+from .smoother import Smoothed, Smoother, left_inverse, over_time, state_sums
 from .system import System
 
 _CONSTANT = ("design", "obs_cov", "transition", "selection", "state_cov")
@@ -47,13 +46,13 @@ class EStep:
     requires : str
         What it needs, for the message.
     pays : callable
-        From the same to whether it is valid and faster than those after it in `ESTEPS`.
+        From the same to whether it is faster than those after it in `ESTEPS`, where it is valid.
     """
 
     moments: Callable[[Smoother, System], Moments | None]
     unsupported_reason: Callable[[Smoother, System], str | None]
     requires: str
-    pays: Callable[[Smoother, System], bool]
+    pays: Callable[[Smoother, System], bool] = lambda smoother, system: True
 
 
 def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Moments:
@@ -74,21 +73,18 @@ def expectation(smoother: Smoother, system: System, estep: str = "auto") -> Mome
     UnsupportedError
         If the E-step that is asked for is not valid here.
     """
-    for step in ESTEPS.values() if estep == "auto" else ():
-        moments = step.moments(smoother, system) if step.pays(smoother, system) else None
+    for step in ESTEPS.values() if estep == "auto" else (ESTEPS[estep],):
+        reason = step.unsupported_reason(smoother, system)
+        used = reason is None and (estep != "auto" or step.pays(smoother, system))
+        moments = step.moments(smoother, system) if used else None
         if moments is not None:
             return moments
-    step = ESTEPS["statsmodels" if estep == "auto" else estep]
-    reason = step.unsupported_reason(smoother, system)
-    moments = step.moments(smoother, system) if reason is None else None
-    if moments is None:
-        raise UnsupportedError(
-            f'estep="{estep}" is not valid here',
-            got=reason or "obs_cov is singular, or so near to it that digits would be lost",
-            expected=step.requires,
-            remedy='Use estep="auto".',
-        )
-    return moments
+    raise UnsupportedError(
+        f'estep="{estep}" is not valid here',
+        got=reason or "obs_cov is singular, or so near to it that digits would be lost",
+        expected=step.requires,
+        remedy='Use estep="auto".',
+    )
 
 
 def unsupported_reason(smoother: Smoother, system: System) -> str | None:
@@ -110,11 +106,11 @@ def constant_steady_state(smoother: Smoother, system: System) -> SteadyState | N
     if unsupported_reason(smoother, system) is not None:
         return None
     return steady_state(
-        smoother.endog - _rows(system.obs_intercept),
+        smoother.endog - np.atleast_2d(system.obs_intercept.T),
         system.design,
         system.obs_cov,
         system.transition,
-        _rows(system.state_intercept),
+        np.atleast_2d(system.state_intercept.T),
         system.selection,
         system.state_cov,
         system.initial_state,
@@ -131,7 +127,7 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
         return None
     states, sums, n = found.states, found.sums, len(found.states.mean)
     observation = observation_equation(sums.ee, sums.eb, sums.bb, n, states.cov_sum, system.design)
-    left = _left_inverse(system.selection.tobytes(), system.selection.shape)
+    left = left_inverse(system.selection)
     gain = left @ system.selection @ system.state_cov @ system.selection.T
     state = state_equation(
         gain @ sums.rr @ gain.T,
@@ -155,19 +151,6 @@ def steady_moments(smoother: Smoother, system: System) -> Moments | None:
     )
 
 
-@lru_cache(maxsize=8)
-def _left_inverse(elements: bytes, shape: tuple[int, int]) -> Array:
-    """Return R^+, the same in every iteration."""
-    selection = np.frombuffer(elements).reshape(shape)
-    orthonormal = np.array_equal(selection.T @ selection, np.eye(shape[1]))
-    return selection.T if orthonormal else np.linalg.pinv(selection)
-
-
-def _rows(intercept: Array) -> Array:
-    """Return an intercept as rows: one, or one by period."""
-    return intercept[None] if intercept.ndim == 1 else intercept.T
-
-
 def missing_sums(
     smoother: Smoother, system: System, smoothed: Smoothed, precision: Array
 ) -> tuple[Regression, Array]:
@@ -188,9 +171,9 @@ def missing_sums(
     missing = smoother.missing
     some = ~missing.all(axis=1)
     holes, Z, PZ = missing[some], system.design, product(precision, system.design)
-    d = system.obs_intercept if system.obs_intercept.ndim == 1 else system.obs_intercept.T[some]
     mean, cov = smoothed.mean.T[some], over_time(smoothed.cov, some)
-    e = np.where(holes, 0.0, smoother.endog[some] - d - mean @ Z.T)
+    e = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[some]
+    e = np.where(holes, 0.0, e - mean @ Z.T)
     weighted = product(precision, e.T).T
     moved, remainder = np.zeros(Z.shape), np.zeros((len(Z), len(Z)))
     counts = np.count_nonzero(holes, axis=1)
@@ -227,7 +210,7 @@ def _missing_by_series(smoother: Smoother, system: System, smoothed: Smoothed) -
 
     The residuals have no rows where `sums_suffice`.
     """
-    Z, d, series = system.design, _rows(system.obs_intercept), len(system.design)
+    Z, d, series = system.design, np.atleast_2d(system.obs_intercept.T), len(system.design)
     mean, k, n = smoothed.mean.T, system.k_states, len(smoother.endog)
     cov = np.moveaxis(smoothed.cov, 2, 0).reshape(n, k * k)
     some = (~smoother.missing.all(axis=1)).astype(float)
@@ -246,7 +229,7 @@ def _missing_by_series(smoother: Smoother, system: System, smoothed: Smoothed) -
         squares += np.einsum("ti,ti->i", e, e)
         if len(residuals):
             residuals[rows] = e
-    squares += (some.sum() - smoother.spread[0]) * system.obs_cov.diagonal()
+    squares += (some.sum() - smoother.seen.sum(axis=0)) * system.obs_cov.diagonal()
     bb = gram(b * some[:, None]) + padded((some @ cov).reshape(k, k), b.shape[1])
     sums = Regression(diagonal_matrix(squares)[None], eb[None], symmetrize(bb)[None], np.array([some.sum()]))
     return sums, residuals
@@ -264,27 +247,36 @@ def collapsed_moments(smoother: Smoother, system: System) -> Moments | None:
 
 
 def coefficient_scores(
-    smoother: Smoother, system: System, smoothed: Smoothed, precision: Array
+    system: System, sums: Regression, residuals: Array | None, precision: Array
 ) -> dict[str, Array]:
-    """Return the derivatives by Z, d_t and H from the sums over incomplete rows (Fisher's identity)."""
-    sums, residuals = missing_sums(smoother, system, smoothed, precision)
-    k = system.k_states
-    by_intercept = sums.eb[0][:, k : k + 1] if sums_suffice(system) else residuals.T
+    """
+    Return the derivatives by Z, d_t and H from the sums of the observation equation (Fisher's identity).
+
+    Parameters
+    ----------
+    system : System
+        The matrices.
+    sums : Regression
+        The sums of e_t = y_t - d_t - Z x_t.
+    residuals : ndarray, (nobs, p), or None
+        E[e_t|Y]; not needed where `sums_suffice`.
+    precision : ndarray, (p, p)
+        H^{-1}.
+    """
+    k, noise = system.k_states, sums.ee[0] - sums.n[0] * system.obs_cov
+    by_intercept = sums.eb[0][:, k : k + 1] if sums_suffice(system) or residuals is None else residuals.T
+    if by_diagonal(noise):
+        by_cov = precision @ noise @ precision
+    else:
+        by_cov = product(precision, product(precision, noise).T)
     return {
         "design": product(precision, sums.eb[0][:, :k]),
         "obs_intercept": product(precision, by_intercept),
-        "obs_cov": by_noise(sums.ee[0] - sums.n[0] * system.obs_cov, precision),
+        "obs_cov": 0.5 * by_cov,
     }
 
 
-def by_noise(residual: Array, precision: Array) -> Array:
-    """Return 1/2 H^{-1} M H^{-1}, the derivative by H with M = E sum e e' - n H."""
-    if by_diagonal(residual):
-        return 0.5 * precision @ residual @ precision
-    return 0.5 * product(precision, product(precision, symmetrize(residual)).T)
-
-
-def _not_collapsed(system: System) -> str | None:
+def _not_collapsed(smoother: Smoother, system: System) -> str | None:
     """Return why collapsed rows do not give the sums, or None if they do."""
     if system.observation_groups is not None:
         return "free elements of the observation equation vary over time"
@@ -296,21 +288,13 @@ ESTEPS = {
         steady_moments,
         unsupported_reason,
         "constant matrices, complete data, a proper start and a nonsingular obs_cov",
-        lambda smoother, system: unsupported_reason(smoother, system) is None,
     ),
     "collapsed": EStep(
         collapsed_moments,
-        lambda smoother, system: _not_collapsed(system),
+        _not_collapsed,
         "a constant design and obs_cov, nonsingular, and a proper start",
-        lambda smoother, system: (
-            _not_collapsed(system) is None and collapses(smoother.endog.shape[1], system)
-        ),
+        lambda smoother, system: collapses(smoother.endog.shape[1], system),
     ),
-    "statsmodels": EStep(
-        lambda smoother, system: smoother.moments(system),
-        lambda smoother, system: None,
-        "a smoother",
-        lambda smoother, system: True,
-    ),
+    "statsmodels": EStep(Smoother.moments, lambda smoother, system: None, "a smoother"),
 }
 """The E-steps by name, the fastest first. A model and `fit` know them by these names alone."""

@@ -33,10 +33,12 @@ from statsmodels.tsa.statespace.representation import Representation
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..exceptions import UnsupportedError
-from ..numerics.linear_algebra import Array, square_root, symmetrize
+from ..numerics.differences import jacobian as differences
+from ..numerics.linear_algebra import Array, gram, square_root, symmetrize
 from .smoother import Smoother, over_time
 from .system import MATRICES, System, require_likelihood, require_stationary, stationary_radius, without_time
 from .system_score import SystemScore, system_score
+from .trials import Slope, Value
 
 _ZERO = 1e-10
 _FLOOR = 1e-4
@@ -66,9 +68,9 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
     """
     if np.any(system.obs_cov) or jacobian.keys() & _OBSERVATION:
         return None
-    jacobian = {name: value for name, value in jacobian.items() if name not in _START}
+    given = {name: np.moveaxis(value, -2, 0) for name, value in jacobian.items() if name not in _START}
     always, n = slice(None), len(smoother.endog)
-    if not jacobian:
+    if not given:
         return None
     R, Q = over_time(system.selection, always), over_time(system.state_cov, always)
     W = R @ Q @ np.swapaxes(R, 1, 2)
@@ -77,7 +79,7 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
     if np.sum(~smoother.missing) < (1.0 - _MOST_MISSING) * n * np.mean(np.sum(noisy, axis=2)):
         return None
     whitening = vectors * np.where(noisy, 1.0 / np.sqrt(np.where(noisy, values[:, None, :], 1.0)), 0.0)
-    slopes, noises = _coefficients(jacobian, system.k_states), _selected(jacobian, R, Q)
+    slopes, noises = _coefficients(given, system.k_states), _selected(given, R, Q)
     if _outside(vectors * ~noisy, slopes) or _outside(vectors * ~noisy, noises):
         return None
     whitening, slopes, noises = whitening[: n - 1], slopes[: n - 1], noises[: n - 1]
@@ -85,9 +87,8 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
     return _regression(whitening, slopes, smoother, system) + 0.5 * (n - 1) / len(half) * _gram(half)
 
 
-def _coefficients(jacobian: Mapping[str, Array], k: int) -> Array:
-    """Return the derivatives of [T_t, c_t], (1 or nobs, rows, columns, m)."""
-    given = {name: np.moveaxis(value, -2, 0) for name, value in jacobian.items()}
+def _coefficients(given: Mapping[str, Array], k: int) -> Array:
+    """Return the derivatives of [T_t, c_t], (1 or nobs, rows, columns, m), from those given, time first."""
     T, c = given.get("transition"), given.get("state_intercept")
     m = next(iter(given.values())).shape[-1]
     out = np.zeros((max(1 if T is None else len(T), 1 if c is None else len(c)), k, k + 1, m))
@@ -98,9 +99,8 @@ def _coefficients(jacobian: Mapping[str, Array], k: int) -> Array:
     return out
 
 
-def _selected(jacobian: Mapping[str, Array], R: Array, Q: Array) -> Array:
+def _selected(given: Mapping[str, Array], R: Array, Q: Array) -> Array:
     """Return the derivatives of W_t = R_t Q_t R_t', (1 or nobs, rows, columns, m)."""
-    given = {name: np.moveaxis(value, -2, 0) for name, value in jacobian.items()}
     Rt = np.swapaxes(R, 1, 2)
     m = next(iter(given.values())).shape[-1]
     out = np.zeros((1, R.shape[1], R.shape[1], m))
@@ -137,8 +137,7 @@ def _between(left: Array, slope: Array, right: Array) -> Array:
 
 def _gram(half: Array) -> Array:
     """Return the sums of products over all but the last axis."""
-    flat = half.reshape(-1, half.shape[-1])
-    return np.asarray(flat.T @ flat)
+    return gram(half.reshape(-1, half.shape[-1]))
 
 
 def whitening(information: Array) -> Array:
@@ -170,24 +169,20 @@ class WhitenedLBFGS:
     basis: Callable[[Array], Array | None]
 
     def __call__(
-        self, f: Any, score: Any, start_params: Any, fargs: Any, kwargs: dict[str, Any], **options: Any
+        self, f: Value, score: Slope, start: Array, fargs: tuple[()], kwargs: dict[str, Any], **options: Any
     ) -> tuple[Array, dict[str, Any] | None]:
-        """Minimise ``f``; arguments and return values are those of statsmodels' optimisers."""
-        own = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
-        start = np.asarray(start_params, dtype=float)
-        M = None if "bounds" in own else self.basis(start)
+        """Minimise a function of the parameters alone, with arguments as those of statsmodels' optimisers."""
+        M = None if "bounds" in kwargs else self.basis(start)
         if M is None:
-            found, retvals = _fit_lbfgs(f, score, start, fargs, own, **options)
-            return found, retvals
-        own.setdefault("pgtol", _GRADIENT)
-        callback = options.pop("callback", None)
+            return _fit_lbfgs(f, score, start, fargs, kwargs, **options)
+        callback = options.pop("callback")
         found, retvals = _fit_lbfgs(
-            lambda w, *args: f(start + M @ w, *args),
-            lambda w, *args: M.T @ score(start + M @ w, *args),
+            lambda w: f(start + M @ w),
+            lambda w: M.T @ score(start + M @ w),
             np.zeros(len(start)),
             fargs,
-            own,
-            callback=None if callback is None else lambda w: callback(start + M @ w),
+            {"pgtol": _GRADIENT, **kwargs},
+            callback=lambda w: callback(start + M @ w),
             **options,
         )
         if retvals is not None:
@@ -198,8 +193,6 @@ class WhitenedLBFGS:
 METHODS = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
 _STAGES = ("_initialize_filter", "_initialize_smoother", "_initialize_state", "_filter", "_smooth")
 """Further methods of the representation that make its likelihood."""
-NEUTRAL = "likelihood_neutral"
-"""The class attribute that names the methods of the class which leave the likelihood as it is."""
 _PLAIN = (MLEModel, SimulationSmoother, KalmanSmoother, KalmanFilter, Representation)
 
 
@@ -223,7 +216,7 @@ def overrides(model: MLEModel) -> dict[str, str]:
     return {**found, **{f"ssm.{name}": where for name, where in of_ssm}}
 
 
-def _replaced(owner: Any, whose: str, methods: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _replaced(owner: object, whose: str, methods: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Yield method and class, the first class of the resolution order last."""
     above = list(takewhile(lambda kind: kind not in _PLAIN, type(owner).__mro__))
     for kind in reversed(above):
@@ -238,7 +231,7 @@ def _neutral(kind: type, owner: Any) -> tuple[str, ...]:
         return ("filter", "smooth")
     if kind is ExponentialSmoothing and owner.initialization_method != "concentrated":
         return METHODS
-    return tuple(vars(kind).get(NEUTRAL, ()))
+    return tuple(vars(kind).get("likelihood_neutral", ()))
 
 
 def called(method: Callable[..., Any], model: MLEModel, params: object, options: dict[str, bool]) -> Any:
@@ -286,7 +279,11 @@ class ModelScore:
         if burn:
             early = system.over(slice(burn))
             burnt = system_score(Smoother(endog[:burn], ssm.k_states, ssm.k_posdef), early, needed)
-            total = total - _contract(burnt, _early(jacobian, base, burn), scale)
+            varying = {name for name in MATRICES if base[name].shape[-1] > 1}
+            first = {
+                name: value[..., :burn, :] if name in varying else value for name, value in jacobian.items()
+            }
+            total = total - _contract(burnt, first, scale)
             llf = llf - burnt.llf if not ssm.filter_concentrated else llf
         return llf, total
 
@@ -294,15 +291,16 @@ class ModelScore:
         """Return the derivatives of the matrices that depend on the parameters, those on the last axis."""
         shapes = {name: part.shape for name, part in self._parts(params).items()}
         data = np.array(self.model.ssm.endog)
-        columns = []
-        for i, value in enumerate(params):
-            step = _STEP * max(abs(value), 1e-2)
-            ahead, behind = np.array(params), np.array(params)
-            ahead[i], behind[i] = value + step, value - step
-            columns.append((self._elements(ahead) - self._elements(behind)) / (ahead[i] - behind[i]))
+
+        def elements(at: Array) -> Array:
+            """Return all elements of the matrices, one after another."""
+            out = np.concatenate([part.ravel("F") for part in self._parts(at).values()])
             if not np.array_equal(self.model.ssm.endog, data, equal_nan=True):
                 raise UnsupportedError("The exact score needs data that do not depend on the parameters")
-        flat = np.nan_to_num(np.array(columns)).T  # VARMAX: NaN after the sample
+            return out
+
+        steps = 2.0 ** np.round(np.log2(_STEP * np.maximum(np.abs(params), 1e-2)))  # exact differences
+        flat = np.nan_to_num(differences(elements, params, steps))  # VARMAX: NaN after the sample
         out, first = {}, 0
         for name, shape in shapes.items():
             part = flat[first : first + math.prod(shape)]
@@ -318,10 +316,13 @@ class ModelScore:
         return state_information(smoother, self._at(params)[1], jacobian)
 
     def _at(self, params: Array) -> tuple[dict[str, Array], System, float, float | None]:
-        """Return the matrices, the system, the concentrated scale and its log-likelihood."""
+        """Return the matrices, the system, and the concentrated scale (or 1) and log-likelihood (or None)."""
         base = {name: np.nan_to_num(part) for name, part in self._parts(params).items()}
-        scale, llf = self._scale()
-        return base, _as_system(self.model.ssm, base, scale), scale, llf
+        ssm, scale, llf = self.model.ssm, 1.0, None
+        if ssm.filter_concentrated:
+            result = ssm.filter(conserve_memory=0)
+            scale, llf = float(result.scale), float(np.sum(result.llf_obs[ssm.loglikelihood_burn :]))
+        return base, _as_system(ssm, base, scale), scale, llf
 
     def _parts(self, params: Array) -> dict[str, Array]:
         """Return the matrices and the mean and finite covariance of the initial state: views, not copies."""
@@ -334,24 +335,6 @@ class ModelScore:
         require_stationary(stationary_radius(ssm))
         mean, _, cov = ssm.initialization(model=ssm)
         return {**out, "initial_state": np.asarray(mean), "initial_state_cov": np.asarray(cov)}
-
-    def _elements(self, params: Array) -> Array:
-        """Return a copy of all elements, one after another."""
-        return np.concatenate([part.ravel("F") for part in self._parts(params).values()])
-
-    def _scale(self) -> tuple[float, float | None]:
-        """Return the concentrated scale and its log-likelihood, 1 and None where nothing is concentrated."""
-        ssm = self.model.ssm
-        if not ssm.filter_concentrated:
-            return 1.0, None
-        result = ssm.filter(conserve_memory=0)
-        return float(result.scale), float(np.sum(result.llf_obs[ssm.loglikelihood_burn :]))
-
-
-def _early(jacobian: dict[str, Array], base: dict[str, Array], count: int) -> dict[str, Array]:
-    """Return the derivatives over the first periods."""
-    varying = {name for name in MATRICES if base[name].shape[-1] > 1}
-    return {name: value[..., :count, :] if name in varying else value for name, value in jacobian.items()}
 
 
 def _require_supported(model: MLEModel) -> None:
@@ -382,17 +365,17 @@ def _as_system(ssm: KalmanFilter, base: dict[str, Array], scale: float) -> Syste
     values["obs_cov"], values["state_cov"] = scale * values["obs_cov"], scale * values["state_cov"]
     require_likelihood(ssm)
     mean, diffuse, cov = ssm.initialization(model=ssm)
-    mean, cov = np.array(mean), scale * np.array(cov)
+    kind, own = "known", None
     if _is_stationary(ssm):
-        return System(**values, initialization_type="stationary", initial_state=mean, initial_state_cov=cov)
-    if not np.any(diffuse):
-        return System(**values, initialization_type="known", initial_state=mean, initial_state_cov=cov)
+        kind = "stationary"
+    elif np.any(diffuse):
+        kind, own = "custom", ssm.initialization
     return System(
         **values,
-        initialization_type="custom",
-        initial_state=mean,
-        initial_state_cov=cov,
-        initialization=ssm.initialization,
+        initialization_type=kind,
+        initial_state=np.array(mean),
+        initial_state_cov=scale * np.array(cov),
+        initialization=own,
     )
 
 

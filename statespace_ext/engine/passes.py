@@ -16,18 +16,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+from scipy.linalg import solve_triangular
 from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CONVENTIONAL,
-    MEMORY_NO_FILTERED,
-    MEMORY_NO_FORECAST,
-    MEMORY_NO_LIKELIHOOD,
-    MEMORY_NO_PREDICTED,
+    MEMORY_NO_GAIN,
     MEMORY_NO_SMOOTHING,
-    MEMORY_NO_STD_FORECAST,
     FilterResults,
     PredictionResults,
 )
@@ -41,76 +37,71 @@ from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, is_diagonal
-from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
+from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
 from .exact_results import Draws, ExactStartResults, with_exact_start
-from .exact_start import system_of
+from .exact_start import after, system_of
 from .smoother import Smoother
 from .system import has_part, with_time, write
 
-_OF_STATES = (
+_STATES = ("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov")
+_SINCE = (
     *("initial_state", "initial_state_cov", "initial_diffuse_state_cov", "nobs_diffuse", "scale"),
-    *("converged", "period_converged", "univariate_filter", "predicted_diffuse_state_cov"),
     *("filter_method", "inversion_method", "stability_method", "conserve_memory", "filter_timing"),
-    *("tolerance", "loglikelihood_burn", "smoother_output", "forecasts_error_diffuse_cov"),
-    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov"),
-    *("smoothed_state", "smoothed_state_cov", "smoothed_state_autocov", "innovations_transition"),
-    *("scaled_smoothed_estimator", "scaled_smoothed_estimator_presample"),
-    *("scaled_smoothed_estimator_cov", "scaled_smoothed_estimator_cov_presample"),
-    *("smoothed_state_disturbance", "smoothed_state_disturbance_cov"),
+    *("tolerance", "loglikelihood_burn", "converged", "period_converged", "smoother_output", "filtered_flat"),
+)
+"""Attributes of a pass that more rows do not change."""
+_SMOOTHED = (
+    *("smoothed_state", "smoothed_state_cov", "smoothed_state_autocov", "scaled_smoothed_estimator"),
+    *("scaled_smoothed_estimator_cov", "smoothed_state_disturbance", "smoothed_state_disturbance_cov"),
+    *("forecasts_error_diffuse_cov", "predicted_diffuse_state_cov"),
+)
+_BESIDE = (
+    *("scaled_smoothed_estimator_presample", "scaled_smoothed_estimator_cov_presample"),
     *("scaled_smoothed_diffuse_estimator", "scaled_smoothed_diffuse1_estimator_cov"),
-    *("scaled_smoothed_diffuse2_estimator_cov", "collapsed_forecasts", "collapsed_forecasts_error"),
-    *("collapsed_forecasts_error_cov",),
+    *("scaled_smoothed_diffuse2_estimator_cov", "univariate_filter"),
+)
+_OF_STATES = frozenset(
+    {
+        *(*_STATES, *_SINCE, *_SMOOTHED, *_BESIDE, "innovations_transition", "collapsed_forecasts"),
+        *("collapsed_forecasts_error", "collapsed_forecasts_error_cov"),
+    }
 )
 """Attributes of a pass over collapsed rows that are those of the rows themselves."""
 OUTPUT = (
-    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov", "forecasts"),
-    *("forecasts_error", "forecasts_error_cov", "standardized_forecasts_error"),
-    *("forecasts_error_diffuse_cov", "predicted_diffuse_state_cov", "scaled_smoothed_estimator"),
-    *("scaled_smoothed_estimator_cov", "smoothing_error", "smoothed_state", "smoothed_state_cov"),
-    *("smoothed_state_autocov", "smoothed_measurement_disturbance", "smoothed_state_disturbance"),
-    *("smoothed_measurement_disturbance_cov", "smoothed_state_disturbance_cov"),
+    *(*_STATES, *_SMOOTHED, "forecasts", "forecasts_error", "forecasts_error_cov", "smoothing_error"),
+    *("standardized_forecasts_error", "smoothed_measurement_disturbance"),
+    "smoothed_measurement_disturbance_cov",
 )
 """What `MLEResults` copies from a pass."""
 
 
 _COMPUTED = frozenset(
     {
-        *FilterResults._filter_attributes,
-        *SmootherResults._smoother_attributes,
-        *("_kalman_gain", "_standardized_forecasts_error", "M", "M_diffuse", "univariate_filter"),
+        *(*FilterResults._filter_attributes, *SmootherResults._smoother_attributes, *_BESIDE),
+        *("_kalman_gain", "_standardized_forecasts_error", "M", "M_diffuse"),
         *("missing_forecasts", "missing_forecasts_error", "missing_forecasts_error_cov"),
-        *("scaled_smoothed_estimator_presample", "scaled_smoothed_estimator_cov_presample"),
-        *("scaled_smoothed_diffuse_estimator", "scaled_smoothed_diffuse1_estimator_cov"),
-        "scaled_smoothed_diffuse2_estimator_cov",
     }
 )
 """What lazy results compute when they do not hold it."""
 
 
-class Pass(Protocol):
-    """What lazy results compute their output from."""
-
-    def output(self, results: LazyResults, name: str) -> Any:
-        """Return an attribute of the results."""
-
-
 class LazyResults(ExactStartResults):
     """Results of a pass whose missing attributes are computed when they are first read, and kept."""
 
-    _pass: Pass
+    _pass: CollapsedPass | JoinedPass
     is_held_back = False
 
     @classmethod
-    def of(cls, ssm: SimulationSmoother, source: Pass, known: dict[str, Any]) -> LazyResults:
-        """Return results of a representation as it is now, with some attributes known."""
+    def of(cls, ssm: SimulationSmoother, known: dict[str, object]) -> LazyResults:
+        """Return results of a representation as it is now, with some attributes known, `_pass` among them."""
         ssm._initialize_representation()  # which counts what is missing
         out = cls(ssm)
         options = {*out._filter_options, *out._smoother_options}
         kept = {*FilterResults._model_attributes, *options} - {"initial_state", "initial_state_cov"}
         for name in vars(out).keys() - kept:
             delattr(out, name)
-        for name, value in {**known, "_pass": source}.items():
+        for name, value in known.items():
             setattr(out, name, value)
         out._SmootherResults__smoothed_state_autocovariance = {}
         out._smoothed_forecasts = out._smoothed_forecasts_error = out._smoothed_forecasts_error_cov = None
@@ -132,7 +123,7 @@ class LazyResults(ExactStartResults):
         finally:
             self.is_held_back = False
 
-    def predict(self, *args: Any, **kwargs: Any) -> PredictionResults:
+    def predict(self, *args: object, **kwargs: object) -> PredictionResults:
         """Return predictions; see `FilterResults.predict`."""
         out = super().predict(*args, **kwargs)
         out.__class__ = _Predictions
@@ -161,19 +152,17 @@ class LazySmoother(SimulationSmoother):
     earlier: SmootherResults | None = None
     likelihood_neutral = ("filter", "smooth")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **{"simulation_smooth_results_class": Draws, **kwargs})
 
-    def smooth(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> SmootherResults:
+    def smooth(self, *args: object, complex_step: bool = False, **kwargs: object) -> SmootherResults:
         """Return smoothed output; see `KalmanSmoother.smooth`."""
-        plain = not (args or kwargs or complex_step)
-        found = lazy_pass(self, smooths=True) if plain else None
+        found = None if args or kwargs or complex_step else lazy_pass(self, smooths=True)
         return super().smooth(*args, complex_step=complex_step, **kwargs) if found is None else found
 
-    def filter(self, *args: Any, complex_step: bool = False, **kwargs: Any) -> FilterResults:
+    def filter(self, *args: object, complex_step: bool = False, **kwargs: object) -> FilterResults:
         """Return filtered output; see `KalmanFilter.filter`."""
-        plain = not (args or kwargs or complex_step)
-        found = lazy_pass(self, smooths=False) if plain else None
+        found = None if args or kwargs or complex_step else lazy_pass(self, smooths=False)
         return super().filter(*args, complex_step=complex_step, **kwargs) if found is None else found
 
 
@@ -224,11 +213,10 @@ def _collapsed(ssm: SimulationSmoother, smooths: bool) -> LazyResults | None:
     out = inner.smooth() if smooths else inner.filter()
     llf = np.where(smoother.missing.all(axis=1), 0.0, out.llf_obs - found.constant)
     known = {name: value for name, value in vars(out).items() if name in _OF_STATES}
-    d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
-    forecasts = system.design @ out.predicted_state[:, :-1] + d
-    known |= {"llf_obs": llf, "llf": float(llf.sum())}
+    forecasts = system.design @ out.predicted_state[:, :-1] + np.atleast_2d(system.obs_intercept.T).T
+    known |= {"llf_obs": llf, "llf": float(llf.sum()), "_pass": CollapsedPass(smooths)}
     known |= {"forecasts": forecasts, "forecasts_error": smoother.endog.T - forecasts}
-    return LazyResults.of(ssm, CollapsedPass(smooths), known)
+    return LazyResults.of(ssm, known)
 
 
 class CollapsedPass:
@@ -241,18 +229,22 @@ class CollapsedPass:
         """Return output of the observations."""
         made = getattr(self, name, None)
         value = None if made is None else made(results)
-        return _by_statsmodels(results, name, self._smooths) if value is None else value
+        return getattr(_by_statsmodels(results.model, self._smooths), name) if value is None else value
 
     def forecasts_error_cov(self, results: LazyResults) -> Array:
         """Return Z P_t Z' + H."""
         return _around(results.design[:, :, 0], results.predicted_state_cov[:, :, :-1]) + results.obs_cov
 
     def _standardized_forecasts_error(self, results: LazyResults) -> Array:
-        """Return L_t^{-1} v_t with F_t = L_t L_t', series by series; NaN where missing."""
-        covs = np.moveaxis(results.predicted_state_cov[:, :, :-1], 2, 0)
-        return standardized_errors(
-            results.forecasts_error.T, results.design[:, :, 0], results.obs_cov[:, :, 0], covs
-        ).T
+        """Return L_t^{-1} v_t with F_t = L_t L_t' for the observed series; NaN where missing."""
+        Z, H = results.design[:, :, 0], results.obs_cov[:, :, 0]
+        out = np.full(results.forecasts_error.shape, np.nan)
+        for t, errors in enumerate(results.forecasts_error.T):
+            o = np.flatnonzero(~np.isnan(errors))
+            if len(o):
+                F = Z[o] @ results.predicted_state_cov[:, :, t] @ Z[o].T + H[np.ix_(o, o)]
+                out[o, t] = solve_triangular(np.linalg.cholesky(F), errors[o], lower=True)
+        return out
 
     def smoothed_measurement_disturbance_cov(self, results: LazyResults) -> Array | None:
         """Return Var[eps_t|Y] = Z V_t Z', and H where the row misses elements."""
@@ -272,29 +264,20 @@ def _around(Z: Array, covs: Array) -> Array:
     return np.asfortranarray(np.moveaxis(Z @ np.moveaxis(covs, 2, 0) @ Z.T, 0, 2))
 
 
-def _by_statsmodels(results: LazyResults, name: str, smooths: bool) -> Any:
-    """Return an attribute from a pass by statsmodels at the matrices of the results."""
-    ssm = results.model
-    run = SimulationSmoother.smooth if smooths else SimulationSmoother.filter
-    return getattr(run(ssm), name)
+def _by_statsmodels(ssm: SimulationSmoother, smooths: bool) -> SmootherResults:
+    """Return a pass by statsmodels."""
+    return SimulationSmoother.smooth(ssm) if smooths else SimulationSmoother.filter(ssm)
 
 
 # -- data that go on -------------------------------------------------------------------------------------
 
 
-_SINCE = (
-    *("initial_state", "initial_state_cov", "initial_diffuse_state_cov", "nobs_diffuse", "scale"),
-    *("filter_method", "inversion_method", "stability_method", "conserve_memory", "filter_timing"),
-    *("tolerance", "loglikelihood_burn", "converged", "period_converged", "smoother_output", "filtered_flat"),
-)
-"""Attributes of a pass that more rows do not change."""
 _FILTERED = (
-    *("filtered_state", "filtered_state_cov", "predicted_state", "predicted_state_cov"),
-    *("forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs", "_standardized_forecasts_error"),
+    *(*_STATES, "forecasts", "forecasts_error", "forecasts_error_cov", "llf_obs"),
+    "_standardized_forecasts_error",
 )
 """Output of the filter, which more rows make longer."""
-_KEPT = MEMORY_NO_FILTERED | MEMORY_NO_FORECAST | MEMORY_NO_LIKELIHOOD
-_KEPT |= MEMORY_NO_PREDICTED | MEMORY_NO_STD_FORECAST
+_KEPT = ~(MEMORY_NO_GAIN | MEMORY_NO_SMOOTHING)
 """Options of memory with which no rows can be added."""
 _OF_NEXT = ("transition", "state_intercept", "selection", "state_cov")
 
@@ -305,22 +288,20 @@ def _continued(ssm: LazySmoother, earlier: SmootherResults, smooths: bool) -> La
     full = with_time(system)
     if not _goes_on(ssm, full, earlier):
         return None
-    joined = isinstance(earlier, LazyResults) and isinstance(earlier._pass, JoinedPass)
-    pieces = earlier._pass.pieces if joined else [earlier]
+    source = earlier._pass if isinstance(earlier, LazyResults) else None
+    pieces = source.pieces if isinstance(source, JoinedPass) else [earlier]
     T, c, R, Q = (at(full[name], n - 1) for name in _OF_NEXT)
     state, cov = pieces[-1].filtered_state[:, -1], pieces[-1].filtered_state_cov[:, :, -1]
-    start = {"initial_state": T @ state + c, "initial_state_cov": T @ cov @ T.T + R @ Q @ R.T}
     rows = LazySmoother(ssm.k_endog, ssm.k_states, ssm.k_posdef, results_class=ExactStartResults)
     without_absolute_tolerances(rows)
     rows.bind(np.asarray(ssm.endog)[:, n:].copy(order="F"))
-    after = system.over(slice(n, None))
-    write(rows, replace(after, initialization_type="known", initialization=None, stationary=None, **start))
+    write(rows, after(system, n, T @ state + c, T @ cov @ T.T + R @ Q @ R.T))
     new = rows.filter()
     new.model = None  # which is for these rows alone
     known = {name: vars(earlier)[name] for name in _SINCE if name in vars(earlier)}
-    known["llf"] = float(earlier.llf + new.llf)
+    known |= {"llf": float(earlier.llf + new.llf), "_pass": JoinedPass([*pieces, new], smooths)}
     known["conserve_memory"] = ssm.conserve_memory | (0 if smooths else MEMORY_NO_SMOOTHING)
-    return LazyResults.of(ssm, JoinedPass([*pieces, new], smooths), known)
+    return LazyResults.of(ssm, known)
 
 
 def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults) -> bool:
@@ -335,8 +316,9 @@ def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults
         (finite, earlier.initial_state_cov),
         (diffuse, np.zeros_like(diffuse) if before is None else before),
     ]
-    if not all(_nearly_equal(one, other) for one, other in starts):
-        return False
+    for start, other in starts:  # a stationary start is solved for, so that it differs by rounding
+        if not np.allclose(start, other, rtol=0.0, atol=1e-12 * np.max(np.abs(other), initial=0.0)):
+            return False
     same = [(np.asarray(ssm.endog)[:, :n], np.asarray(earlier.endog))]
     for name, value in full.items():
         there, rows = getattr(earlier, name), n - 1 if name in _OF_NEXT else n
@@ -346,15 +328,10 @@ def _goes_on(ssm: LazySmoother, full: dict[str, Array], earlier: SmootherResults
     return all(np.array_equal(one, other, equal_nan=True) for one, other in same)
 
 
-def _nearly_equal(start: Array, other: Array) -> bool:
-    """Return whether parts of a start differ by rounding alone: a stationary one is solved for."""
-    return np.allclose(start, other, rtol=0.0, atol=1e-12 * np.max(np.abs(other), initial=0.0))
-
-
 class JoinedPass:
     """A pass over rows that were filtered in pieces."""
 
-    def __init__(self, pieces: list[Any], smooths: bool) -> None:
+    def __init__(self, pieces: list[FilterResults], smooths: bool) -> None:
         self.pieces = pieces
         self._smooths = smooths
         self._full: SmootherResults | None = None
@@ -375,10 +352,9 @@ class JoinedPass:
         """Return a pass over all rows."""
         if self._full is None:
             ssm = results.model
-            run = SimulationSmoother.smooth if self._smooths else SimulationSmoother.filter
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "The univariate filtering approach diagonalized")
-                self._full = _collapsed(ssm, self._smooths) or run(ssm)
+                self._full = _collapsed(ssm, self._smooths) or _by_statsmodels(ssm, self._smooths)
             self._full.model = ssm
             if has_part(ssm.initialization, "diffuse"):
                 smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)

@@ -20,12 +20,9 @@ from ..numerics.diffuse_start import FirstRows, SmoothedRows
 from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, symmetrize
 from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
-from .exact_start import LEAST_KEPT, Axes, Start, after, begun, directions_of, kept_share, rows_needed
+from .exact_start import LEAST_KEPT, Axes, Start, after, begun, kept_share, rows_needed, start_of
 from .filters import system_loglike, system_recursions
 from .system import System, require_density, write
-
-_WITHOUT_LAG = SMOOTHER_STATE | SMOOTHER_STATE_COV
-_WITH_LAG = _WITHOUT_LAG | SMOOTHER_STATE_AUTOCOV
 
 
 @dataclass(frozen=True)
@@ -101,6 +98,7 @@ class Smoothed:
         S, back = axes.forward, axes.back
 
         def turned(left: Array, cov: Array) -> Array:
+            """Return L V_t L', time last."""
             return np.moveaxis(left @ np.moveaxis(cov, 2, 0) @ left.T, 0, 2)
 
         return Smoothed(
@@ -174,14 +172,6 @@ class Smoother:
     def filled(self) -> Array:
         """The observations, zero where they are missing."""
         return np.where(self.missing, 0.0, self.endog) if self.incomplete else self.endog
-
-    @cached_property
-    def spread(self) -> tuple[Array, Array, Array]:
-        """Of each series, the number of observations, their mean, and the sum of squares about it."""
-        count = self.seen.sum(axis=0)
-        mean = self.filled.sum(axis=0) / np.maximum(count, 1.0)
-        e = self.filled - self.seen * mean
-        return count, mean, np.einsum("ti,ti->i", e, e)
 
     @cached_property
     def patterns(self) -> tuple[Array, Array]:
@@ -340,13 +330,12 @@ class Smoother:
     def _smooth(self, ssm: KalmanSmoother, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
         """Run a smoother whose start is proper."""
         run = ssm._filter()
-        back = ssm._smooth(_WITH_LAG if lag_cov else _WITHOUT_LAG)
+        output = SMOOTHER_STATE | SMOOTHER_STATE_COV
+        back = ssm._smooth(output | SMOOTHER_STATE_AUTOCOV if lag_cov else output)
         n = int(ssm.nobs)
         cov = np.asarray(back.smoothed_state_cov)
-        adjoint, adjoint_cov = (
-            np.asarray(value)
-            for value in (back.scaled_smoothed_estimator, back.scaled_smoothed_estimator_cov)
-        )
+        adjoint = np.asarray(back.scaled_smoothed_estimator)
+        adjoint_cov = np.asarray(back.scaled_smoothed_estimator_cov)
         whole = not self.incomplete and not np.any(run.univariate_filter)
         smoothed = Smoothed(
             llf=float(np.sum(np.asarray(run.loglikelihood))),
@@ -373,8 +362,7 @@ class Smoother:
             return np.zeros(k), np.eye(k), np.zeros((k, k))
         ssm = self._smoother(0, False)
         write(ssm, system)
-        mean, diffuse, finite = ssm.initialization(model=ssm)
-        return np.array(mean), directions_of(np.asarray(diffuse)), np.array(finite)
+        return start_of(ssm)
 
     def moments(self, system: System) -> Moments:
         """Return the E-step at the matrices of ``system``."""
@@ -385,26 +373,26 @@ class Smoother:
 
 def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:
     """Return the first rows of an exact-diffuse start with those after them."""
-
-    def both(name: str) -> Array:
-        return np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
-
-    n = first.adjoint.shape[1] + later.mean.shape[1]
-    return Smoothed(
-        later.llf,
-        both("mean"),
-        both("cov"),
-        both("lag_cov")[:, :, : n - 1] if lag_cov else later.lag_cov,
-        both("adjoint"),
-        both("adjoint_cov"),
-        first.first_adjoint,
-        first.first_adjoint_cov,
+    mean, cov, adjoint, adjoint_cov = (
+        np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
+        for name in ("mean", "cov", "adjoint", "adjoint_cov")
     )
+    lag = later.lag_cov
+    if lag_cov:
+        lag = np.concatenate([first.lag_cov, lag], axis=-1)[:, :, : mean.shape[1] - 1]
+    initial = first.first_adjoint, first.first_adjoint_cov
+    return Smoothed(later.llf, mean, cov, lag, adjoint, adjoint_cov, *initial)
 
 
 def over_time(matrix: Array, index: Array | slice) -> Array:
     """Return the slices of a matrix at some periods, time first; a constant one has length one."""
     return matrix[None] if matrix.ndim == 2 else np.moveaxis(matrix[:, :, index], 2, 0)
+
+
+def left_inverse(selection: Array) -> Array:
+    """Return R^+."""
+    orthonormal = np.array_equal(selection.T @ selection, np.eye(selection.shape[1]))
+    return selection.T if orthonormal else np.linalg.pinv(selection)
 
 
 def _regressors(mean: Array, exog: Array) -> Array:
@@ -446,10 +434,9 @@ def observation_sums(endog: Array, exog: Array, system: System, smoothed: Smooth
     not count (to count it as one more latent y_t would only slow EM down).
     """
     b = _regressors(smoothed.mean, exog)
-    d = system.obs_intercept if system.obs_intercept.ndim == 2 else system.obs_intercept[:, None]
     Z = system.design
     fitted = Z @ smoothed.mean if Z.ndim == 2 else np.einsum("ikt,kt->it", Z, smoothed.mean)
-    e = endog.T - d - fitted
+    e = (endog - np.atleast_2d(system.obs_intercept.T)).T - fitted
     missing = np.isnan(endog)
     groups = system.observation_groups
     grouped = system.obs_cov.ndim == 3 or groups is not None
@@ -530,7 +517,7 @@ def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Arr
 def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regression:
     """Return the sums of e = R^+ (x_{t+1} - c_t - T_t x_t) over t = 1..n-1."""
     n, k = smoothed.mean.shape[1] - 1, system.k_states
-    left = np.linalg.pinv(system.selection)
+    left = left_inverse(system.selection)
     T, c, groups = system.transition, system.state_intercept, system.state_groups
     c = c[:, :-1] if c.ndim == 2 else c[:, None]
     start, end = smoothed.mean[:, :-1], smoothed.mean[:, 1:]
@@ -541,11 +528,8 @@ def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regress
         cov_from, cov_to = smoothed.cov[:, :, :-1].sum(axis=2), smoothed.cov[:, :, 1:].sum(axis=2)
         lag = smoothed.lag_cov.sum(axis=2)
         return state_equation(e @ e.T, e @ b.T, b @ b.T, n, cov_from, cov_to, lag, T, left)
-    by_time = [
-        np.moveaxis(a, 2, 0) for a in (smoothed.cov[:, :, :-1], smoothed.cov[:, :, 1:], smoothed.lag_cov)
-    ]
-    cov_from, cov_to, lag = by_time
-    Tt = over_time(T, np.arange(n))
+    covs, lag = np.moveaxis(smoothed.cov, 2, 0), np.moveaxis(smoothed.lag_cov, 2, 0)
+    cov_from, cov_to, Tt = covs[:-1], covs[1:], over_time(T, np.arange(n))
     cross = lag @ np.swapaxes(Tt, 1, 2)
     noise = cov_to - cross - np.swapaxes(cross, 1, 2) + Tt @ cov_from @ np.swapaxes(Tt, 1, 2)
     e0, b0 = e.T[:, :, None], b.T[:, :, None]

@@ -120,11 +120,12 @@ def stationary_radius(ssm: Representation) -> float:
     From 1 on there is no such start, and no likelihood: statsmodels' filter computes a number all the same.
     """
 
-    def radius(start: Initialization, states: Array) -> float:
-        if start.initialization_type == "stationary":
+    def radius(initial: Initialization, states: Array) -> float:
+        """Return the largest modulus for a block of states."""
+        if initial.initialization_type == "stationary":
             transition = np.real(ssm["transition"]).reshape(ssm.k_states, ssm.k_states, -1)[:, :, 0]
             return spectral_radius(transition[np.ix_(states, states)])
-        return max((radius(part, states[list(at)]) for at, part in start.blocks.items()), default=0.0)
+        return max((radius(part, states[list(at)]) for at, part in initial.blocks.items()), default=0.0)
 
     return 0.0 if ssm.initialization is None else radius(ssm.initialization, np.arange(ssm.k_states))
 
@@ -303,21 +304,17 @@ def require_density(
         If there is no density.
     """
     H, Z = system.obs_cov, system.design
-    if H.ndim == 3 or Z.ndim == 3:
-        return
-    variances = H.diagonal()
-    if np.all(variances > 0.0) and is_diagonal(H):
+    if H.ndim == 3 or Z.ndim == 3 or np.all(H.diagonal() > 0.0) and is_diagonal(H):
         return
     patterns = missing if patterns is None else patterns
     _require_full_rank(patterns, H, Z)
-    certain = np.flatnonzero(variances == 0.0)
+    certain = np.flatnonzero(H.diagonal() == 0.0)
     if not len(certain):
         return
     moved = _moved_apart(system, certain)
     if not moved:
         _require_independent(patterns, Z, certain)
-    known = given_start and not system.diffuse and system.initialization is None
-    if known and all(getattr(system, name).ndim == 2 for name in ("transition", "selection", "state_cov")):
+    if given_start:
         _require_uncertain_states(missing, system, certain, moved)
 
 
@@ -390,6 +387,9 @@ def _is_regular(correlation: Array) -> bool:
 def _require_uncertain_states(missing: Array, system: System, certain: Array, moved: bool) -> None:
     """Reject series without noise that the states, known so far, leave no variance."""
     R, P, T = system.selection, system.initial_state_cov, system.transition
+    varies = any(matrix.ndim == 3 for matrix in (T, R, system.state_cov))
+    if varies or system.diffuse or system.initialization is not None:
+        return
     W = R @ system.state_cov @ R.T
     reach = np.abs(system.design) @ np.sqrt(np.diag(W) + np.diag(P))
     for t in range(1 if moved else min(len(missing), len(T) + 1)):

@@ -30,28 +30,28 @@ recursions.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dtrtri
 
-from ..em.regressions import row_products
+from ..em.regressions import observation_equation
 from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
-from ..numerics.linear_algebra import Array, product, symmetrize
+from ..numerics.linear_algebra import Array, symmetrize
 from ..numerics.matrix_equations import relative_to
 from ..numerics.recursions import LinearRecursion, by_period
 from .collapsing import FEWEST, collapsed_rows, collapses
 from .expectation import (
-    by_noise,
     coefficient_scores,
     constant_steady_state,
+    missing_sums,
     sums_suffice,
     unsupported_reason,
 )
 from .smoother import Filtered, Smoothed, Smoother, over_time
-from .system import System
+from .system import MATRICES, System
 
+_COEFFICIENTS = frozenset({"design", "obs_intercept", "obs_cov"})
 _LARGE = 1e6
 """Mean square of a series over its variance in H from which e_t loses more digits than the smoother."""
 _LARGE_OF_MANY = 1e9
@@ -60,15 +60,13 @@ _LARGE_OF_MANY = 1e9
 
 def has_small_noise(smoother: Smoother, system: System) -> bool:
     """Return whether the noise of a series is so small that the score from its residuals loses digits."""
-    count, mean, squares = smoother.spread
-    if system.obs_intercept.ndim == 1:
-        squares = squares + count * (mean - system.obs_intercept) ** 2
-    else:
-        e = smoother.filled - smoother.seen * system.obs_intercept.T
-        squares = np.einsum("ti,ti->i", e, e)
+    e = smoother.filled - np.atleast_2d(system.obs_intercept.T)
+    if smoother.incomplete:
+        e *= smoother.seen
+    count = smoother.seen.sum(axis=0)
     variances = np.ravel(np.diagonal(system.obs_cov))[: len(count)]
     large = _LARGE if len(count) < FEWEST else _LARGE_OF_MANY
-    return bool(np.any(squares > large * count * variances))
+    return bool(np.any(np.einsum("ti,ti->i", e, e) > large * count * variances))
 
 
 def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
@@ -79,25 +77,17 @@ def steady_score(smoother: Smoother, system: System, needed: frozenset[str]) -> 
     if found is None:
         return None
     out: dict[str, Array] = {}
-    k, sums = system.k_states, found.sums
-    if needed & {"design", "obs_intercept", "obs_cov"}:
-        Z, precision = system.design, found.precision
-        ZV = Z @ found.states.cov_sum
-        if sums_suffice(system):
-            out["obs_intercept"] = product(precision, sums.eb[:, k : k + 1])
-        else:
-            out["obs_intercept"] = product(precision, found.residual(slice(None)).T)
-        out["design"] = product(precision, sums.eb[:, :k] - ZV)
-        residual = sums.ee + row_products(ZV, Z, sums.ee) - len(smoother.endog) * system.obs_cov
-        out["obs_cov"] = by_noise(residual, precision)
-    cov_sum, lag_sum = found.states.adjoint_sums()
-    noise = sums.rr - cov_sum
-    R = system.selection
+    states, sums, n = found.states, found.sums, len(smoother.endog)
+    if needed & _COEFFICIENTS:
+        equation = observation_equation(sums.ee, sums.eb, sums.bb, n, states.cov_sum, system.design)
+        residuals = None if sums_suffice(system) else found.residual(slice(None))
+        out = coefficient_scores(system, equation, residuals, found.precision)
+    cov_sum, lag_sum = states.adjoint_sums()
+    noise, R, k = sums.rr - cov_sum, system.selection, system.k_states
     out["transition"] = sums.rs[:, :k] - lag_sum
-    out["state_intercept"] = np.concatenate([found.states.adjoint[1:], np.zeros((1, k))]).T
+    out["state_intercept"] = np.concatenate([states.adjoint[1:], np.zeros((1, k))]).T
     out["state_cov"], out["selection"] = 0.5 * R.T @ noise @ R, noise @ R @ system.state_cov
-    by_matrix = {name: out[name] for name in needed if name in out}
-    states = found.states
+    by_matrix = {name: out[name] for name in needed}
     return _with_start(system, found.llf, by_matrix, states.adjoint[0], states.first_adjoint_cov)
 
 
@@ -117,17 +107,14 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     if unsupported_reason(smoother, system) is not None:
         return None
     try:
-        path = _settling(system, len(smoother.endog))
+        P, K, L, whiten, log_det = _settling(system, len(smoother.endog))
     except np.linalg.LinAlgError:
         return None
-    if path is None:
-        return None
-    P, K, L, whiten, log_det = path
     n, k, Z = len(smoother.endog), system.k_states, system.design
     recursion, inputs = LinearRecursion(L, n), np.empty((n, k))
-    y = smoother.endog - _by_rows(system.obs_intercept, slice(None))
+    y = smoother.endog - np.atleast_2d(system.obs_intercept.T)
     inputs[0], inputs[1:] = system.initial_state, by_period(y, np.swapaxes(K, 1, 2))[:-1]
-    inputs[1:] += _by_rows(system.state_intercept, slice(n - 1))
+    inputs[1:] += np.atleast_2d(system.state_intercept.T)[: n - 1]
     predicted = recursion.forward(inputs)
     v = y - predicted @ Z.T
     errors, loadings = by_period(v, np.swapaxes(whiten, 1, 2)), whiten @ Z
@@ -153,11 +140,14 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     return _with_start(system, llf, {name: out[name] for name in needed}, r[0], first)
 
 
-def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float] | None:
+def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float]:
     """
     Return P_t, K_t, L_t and F_t^{-1/2} until they are constant, and the sum of log|F_t| over n periods.
 
-    The result is None if they are not constant after `_MOST_UNSETTLED` periods, or an F_t is nearly singular.
+    Raises
+    ------
+    LinAlgError
+        If they are not constant after `_MOST_UNSETTLED` periods, or an F_t is nearly singular.
     """
     Z, T, H = system.design, system.transition, system.obs_cov
     W, P = system.selection @ system.state_cov @ system.selection.T, system.initial_state_cov
@@ -166,7 +156,7 @@ def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float
         F = Z @ P @ Z.T + H
         whiten = dtrtri(np.linalg.cholesky(F), lower=1)[0]
         if not np.max(np.linalg.norm(whiten, axis=0) ** 2 * F.diagonal()) < _LARGEST_PRECISION:
-            return None
+            raise np.linalg.LinAlgError("a forecast covariance is nearly singular")
         loadings = whiten @ Z
         gain, left = T @ P @ loadings.T @ whiten, T - T @ P @ (loadings.T @ loadings)
         parts.append((P, gain, left, whiten))
@@ -176,7 +166,7 @@ def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float
             dets = -2.0 * np.log(np.diagonal(whiten, axis1=1, axis2=2)).sum(axis=1)
             return P, K, L, whiten, float(dets.sum() + (n - len(parts)) * dets[-1])
         P = following
-    return None
+    raise np.linalg.LinAlgError("the forecast covariances do not settle")
 
 
 def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
@@ -203,13 +193,9 @@ def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
     return np.array([N, *out[::-1]])
 
 
-ALL = frozenset(
-    {"design", "obs_intercept", "obs_cov", "transition", "state_intercept", "state_cov", "selection"}
-)
+ALL = frozenset(MATRICES)
 _SMALL = 1000
 """Number of observations up to which a loop over time is not slower than what goes without."""
-_COEFFICIENTS = frozenset({"design", "obs_intercept", "obs_cov"})
-_OBSERVED = frozenset({"design", "obs_intercept", "obs_cov", "transition"})
 
 
 @dataclass(frozen=True)
@@ -253,18 +239,16 @@ def system_score(smoother: Smoother, system: System, needed: frozenset[str] = AL
     needed : frozenset of str
         The matrices whose derivatives are wanted.
     """
-    large = smoother.endog.size > _SMALL
-    steady = steady_score(smoother, system, needed) if large else None
-    if steady is None and large and smoother.endog.shape[1] < FEWEST:
-        steady = settled_score(smoother, system, needed)
-    if steady is not None:
-        return steady
-    collapsed = (
-        _collapsed_pass(smoother, system, needed)
-        if large and collapses(smoother.endog.shape[1], system)
-        else None
-    )
-    return _one_pass(smoother, system, needed) if collapsed is None else collapsed
+    series = smoother.endog.shape[1]
+    if smoother.endog.size > _SMALL:
+        found = steady_score(smoother, system, needed)
+        if found is None and series < FEWEST:
+            found = settled_score(smoother, system, needed)
+        if found is None and collapses(series, system):
+            found = _collapsed_pass(smoother, system, needed)
+        if found is not None:
+            return found
+    return _one_pass(smoother, system, needed)
 
 
 def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) -> SystemScore | None:
@@ -275,8 +259,11 @@ def _collapsed_pass(smoother: Smoother, system: System, needed: frozenset[str]) 
     short = Smoother(found.endog, *system.selection.shape)
     along = short.smooth_along(found.system, lag_cov=False)
     of_states = _one_pass(short, found.system, needed - _COEFFICIENTS, along)
-    out = coefficient_scores(smoother, system, along[1], found.precision) if needed & _COEFFICIENTS else {}
-    by_matrix = {**of_states.by_matrix, **{name: out[name] for name in needed & _COEFFICIENTS}}
+    by_matrix = of_states.by_matrix
+    if needed & _COEFFICIENTS:
+        sums = missing_sums(smoother, system, along[1], found.precision)
+        out = coefficient_scores(system, *sums, found.precision)
+        by_matrix = {**by_matrix, **{name: out[name] for name in needed & _COEFFICIENTS}}
     return replace(of_states, llf=of_states.llf - float(found.constant.sum()), by_matrix=by_matrix)
 
 
@@ -289,17 +276,20 @@ def _one_pass(
     """Return the score from one pass, or from what a pass along its axes returned."""
     early, later, filtered = smoother.smooth_along(given, lag_cov=False) if along is None else along
     system, axes = filtered.system, filtered.axes
+    begun: Smoothed | SmoothedRows = later
     r, N = np.array(later.adjoint.T), later.adjoint_cov.transpose(2, 0, 1)
-    out: dict[str, Array] = {}
-    if needed & _OBSERVED:
-        out.update(_observed(smoother, system, (early, later), filtered, needed))
-    begun = later if early is None else early
-    first = np.array(begun.first_adjoint), np.array(begun.first_adjoint_cov)
+    terms: dict[str, Array] = {}
+    if needed & (_COEFFICIENTS | {"transition"}):
+        terms = _later_periods(smoother, system, later, filtered, needed)
     if early is not None:
+        begun, known = early, early.score(needed)
+        terms = {name: np.concatenate([known[name], term]) for name, term in terms.items()}
         r, N = np.concatenate([early.adjoint.T, r]), np.concatenate([early.adjoint_cov.transpose(2, 0, 1), N])
+    out = {name: _as_given(term, getattr(system, name)) for name, term in terms.items()}
     if "state_intercept" in needed:
         out["state_intercept"] = r.T
     out.update(_state_noise(system, r, N, needed))
+    first = begun.first_adjoint, begun.first_adjoint_cov
     if axes is not None:
         out = {name: axes.score(name, value) for name, value in out.items()}
         first = axes.forward.T @ first[0], axes.forward.T @ first[1] @ axes.forward
@@ -323,54 +313,27 @@ def _with_start(system: System, llf: float, out: dict[str, Array], r0: Array, N0
             by_start[inner],
         )
         R, Q = system.selection, system.state_cov
-        extra = {"transition": by_T}
-        if out.keys() & {"state_cov", "selection"}:
-            extra |= {"state_cov": R.T @ by_W @ R, "selection": 2.0 * by_W @ R @ Q}
+        extra = {"transition": by_T, "state_cov": R.T @ by_W @ R, "selection": 2.0 * by_W @ R @ Q}
         out.update({name: out[name] + extra[name] for name in extra if name in out})
     return SystemScore(llf, out, np.array(r0), by_start, start_intercept)
 
 
 def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> dict[str, Array]:
     """Return the derivatives by Q and R."""
-    out: dict[str, Array] = {}
     if not needed & {"state_cov", "selection"}:
-        return out
-    R, Q = system.selection, system.state_cov
-    if R.ndim == 2 and Q.ndim == 2:
-        inside = r.T @ r - N.sum(axis=0)
-        by_period = {"state_cov": 0.5 * R.T @ inside @ R, "selection": inside @ R @ Q}
-        return {name: by_period[name] for name in by_period if name in needed}
-    Rt, Qt = over_time(R, slice(None)), over_time(Q, slice(None))
-    each = (r[:, :, None] * r[:, None, :] - N) @ Rt
-    terms = {"state_cov": 0.5 * np.swapaxes(Rt, 1, 2) @ each, "selection": each @ Qt}
-    for name in needed & {"state_cov", "selection"}:
-        varies = getattr(system, name).ndim == 3
-        out[name] = np.moveaxis(terms[name], 0, 2) if varies else terms[name].sum(axis=0)
-    return out
+        return {}
+    whole = system.selection.ndim == system.state_cov.ndim == 2
+    R, Q = over_time(system.selection, slice(None)), over_time(system.state_cov, slice(None))
+    by_noise = (_moment(r, r, whole) - _each(N, whole)) @ R
+    terms = {"state_cov": 0.5 * np.swapaxes(R, 1, 2) @ by_noise, "selection": by_noise @ Q}
+    return {name: _as_given(terms[name], getattr(system, name)) for name in needed & terms.keys()}
 
 
-def _observed(
-    smoother: Smoother,
-    system: System,
-    parts: tuple[SmoothedRows | None, Smoothed],
-    filtered: Filtered,
-    needed: frozenset[str],
-) -> dict[str, Array]:
-    """Return the derivatives by Z, d, H and T."""
-    first, later = parts
-    terms = _later_periods(smoother, system, later, filtered, needed)
-    if first is not None:
-        early = first.score(needed)
-        terms = {name: np.concatenate([early[name], terms[name]]) for name in terms}
-    out = {}
-    for name, term in terms.items():
-        if name == "obs_intercept":
-            out[name] = term.T
-        elif getattr(system, name).ndim == 3:
-            out[name] = np.moveaxis(term, 0, 2)
-        else:
-            out[name] = term.sum(axis=0)
-    return out
+def _as_given(term: Array, matrix: Array) -> Array:
+    """Return derivatives, time first, as a matrix is stored: summed if it is constant, else time last."""
+    if term.ndim == 2:  # of an intercept, always by period
+        return term.T
+    return np.moveaxis(term, 0, 2) if matrix.ndim == 3 else term.sum(axis=0)
 
 
 def summed(derivative: Array) -> Array:
@@ -383,11 +346,6 @@ def _led(transition: Array, matrix: Array) -> Array:
     if len(transition) == 1 and np.array_equal(transition[0], np.eye(transition.shape[1])):
         return matrix
     return transition @ matrix
-
-
-def _by_rows(intercept: Array, index: slice) -> Array:
-    """Return an intercept as rows: one, or one by period."""
-    return intercept if intercept.ndim == 1 else intercept.T[index]
 
 
 def _moment(left: Array, right: Array, whole: bool) -> Array:
@@ -431,38 +389,30 @@ def _later_periods(
         out["obs_cov"] = 0.5 * (_moment(u, u, whole) - _each(inverse, whole) - _chain(KN, K, whole))
     if "design" in needed:
         whole = system.design.ndim == 2
-        known = _chain(inverse, ZP, whole) if weighted is None else _each(weighted, whole)
-        out["design"] = _moment(u, xhat, whole) - known + _chain(KN, LP, whole)
+        out["design"] = _moment(u, xhat, whole) - _each(weighted, whole) + _chain(KN, LP, whole)
     if "transition" in needed:
         whole = system.transition.ndim == 2
         out["transition"] = _moment(r, xhat, whole) - _chain(N, LP, whole)
     return out
 
 
-class _Gains(NamedTuple):
-    """F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t (None where it is their product)."""
-
-    inverse: Array
-    scaled: Array
-    gain: Array
-    moved: Array
-    weighted: Array | None
-
-
-def _gains(smoother: Smoother, system: System, filtered: Filtered, index: slice) -> _Gains:
-    """Return what the filter made of some rows, zero for missing elements."""
+def _gains(
+    smoother: Smoother, system: System, filtered: Filtered, index: slice
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Return F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t, zero for missing elements."""
     P = filtered.predicted_cov.transpose(2, 0, 1)
     Z, T = over_time(system.design, index), over_time(system.transition, index)
     forecast = np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
-    v = smoother.endog[index] - _by_rows(system.obs_intercept, index) - forecast
+    v = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index] - forecast
     if filtered.gain is not None and filtered.forecast_cov is not None:
         inverse = np.linalg.inv(filtered.forecast_cov.transpose(2, 0, 1))
-        return _Gains(inverse, inverse @ v[:, :, None], filtered.gain.transpose(2, 0, 1), Z @ P, None)
+        ZP = Z @ P
+        return inverse, inverse @ v[:, :, None], filtered.gain.transpose(2, 0, 1), ZP, inverse @ ZP
     missing = smoother.missing[index]
     v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
     ZP = Z @ P
     inverse, scaled, weighted = _solved(ZP, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
-    return _Gains(inverse, scaled, _led(T, np.swapaxes(weighted, 1, 2)), ZP, weighted)
+    return inverse, scaled, _led(T, np.swapaxes(weighted, 1, 2)), ZP, weighted
 
 
 def _solved(ZP: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from statsmodels.base import optimizer
@@ -27,15 +27,20 @@ _FLAT, _ROUNDING, _LEAST_SHARE = 1e-10, 1e-12, 1e-9
 """Newton's method: least eigenvalue, decrement that is rounding, and least share of a step."""
 
 
+Value = Callable[[Array], float]
+Slope = Callable[[Array], Array]
+T = TypeVar("T")
+
 _NOWHERE = (b"", np.inf, False)
 """No parameters yet, with their value and whether observations are skipped there."""
 
 
-def _with(function: Any, fargs: Any, params: Array) -> Any:
-    return function(params, *fargs)
+def _bound(function: Callable[..., T], fargs: Iterable[object]) -> Callable[[Array], T]:
+    """Return a function of the parameters alone: Newton's method of statsmodels passes nothing else."""
+    return lambda params: function(params, *fargs)
 
 
-def _within(start: Array, bounds: Any) -> Array:
+def _within(start: Array, bounds: object) -> Array:
     """Return start values within bounds, where the optimiser would move them."""
     limits = np.array(bounds if bounds is not None else [], dtype=float)  # None means unbounded
     if limits.shape != (len(start), 2):  # the optimiser says what is wrong
@@ -82,38 +87,34 @@ class Trials:
         """Minimise ``f``; arguments and return values are those of statsmodels' optimisers."""
         start = np.array(start_params, dtype=float)
         own = {name: value for name, value in kwargs.items() if name != "extra_fit_funcs"}
+        f, score, hess = (_bound(each, fargs) for each in (f, score, options["hess"]))
         by_differences = bool(own.get("approx_grad") and own.get("epsilon") and "bounds" not in own)
         if by_differences:
             del own["approx_grad"]
             f, score = self._unskipped(f), partial(self._forward, f, own.pop("epsilon"))
         with nullcontext() if by_differences else without_skips(self.model.ssm):
-            if self.movable:
-                start = self._inside(start)
-            start = _within(start, own.get("bounds"))
-            self._floor = float(f(start, *fargs))  # what is wrong there is an error
+            start = _within(self._inside(start), own.get("bounds"))
+            self._floor = float(f(start))  # what is wrong there is an error
             self._best = self._floor, start
             require_likelihood(self.model.ssm)
-            hess, then = options.pop("hess", None), options.pop("callback", None)
-            if self.minimise is optimizer._fit_newton:  # before 0.15 of another sign
-                score, hess = self._slope, self._curvature
+            newton = self.minimise is optimizer._fit_newton
+            if newton:  # before 0.15 of another sign
+                score, hess = _bound(self._slope, fargs), _bound(self._curvature, fargs)
             value, gradient = partial(self._value, f), partial(self._gradient, score)
-            options |= {"hess": partial(self._hessian, hess), "callback": partial(self._called, then)}
-            if self.minimise is optimizer._fit_newton:  # which calls these without fargs
-                gradient = partial(_with, gradient, fargs)
-                options["hess"] = partial(
-                    self._damped, partial(_with, value, fargs), gradient, options["hess"], fargs
-                )
-            found, retvals = self.minimise(value, gradient, start, fargs, own, **options)
-            return self._ended(np.asarray(found), retvals, value(found, *fargs))
+            hess = partial(self._hessian, hess)
+            options["hess"] = partial(self._damped, value, gradient, hess) if newton else hess
+            options["callback"] = partial(self._called, options.get("callback"))
+            found, retvals = self.minimise(value, gradient, start, (), own, **options)
+            return self._ended(np.asarray(found), retvals, value(found))
 
-    def _called(self, then: Any, *state: Any) -> Any:
+    def _called(self, then: Callable[..., object] | None, *state: object) -> object:
         self._floor = self._best[0]
         return None if then is None else then(*state)
 
-    def _gradient(self, score: Any, params: Array, *args: Any) -> Array:
+    def _gradient(self, score: Slope, params: Array) -> Array:
         """Return the gradient, away from the best parameters where there is no likelihood."""
         try:
-            return np.asarray(score(params, *args))
+            return np.asarray(score(params))
         except (StateSpaceError, *NOT_HERE):
             self._last = _NOWHERE
             away = np.asarray(params) - self._best[1]
@@ -123,50 +124,51 @@ class Trials:
                     raise
             return np.asarray((10.0 + abs(self._floor)) * away / max(float(away @ away), 1e-300))
 
-    def _hessian(self, hess: Any, params: Array, *args: Any) -> Array:
+    def _hessian(self, hess: Slope, params: Array) -> Array:
         """Return second derivatives, which statsmodels divides by the number of periods twice."""
         try:
-            return (self.model.nobs - self.model.ssm.loglikelihood_burn) * np.asarray(hess(params, *args))
+            return (self.model.nobs - self.model.ssm.loglikelihood_burn) * np.asarray(hess(params))
         except (StateSpaceError, *NOT_HERE):
             return np.eye(len(params))
 
-    def _unskipped(self, f: Any) -> Any:
+    def _unskipped(self, f: Value) -> Value:
         """Return ``f`` that is computed anew where statsmodels has skipped an observation."""
 
-        def value(params: Array, *args: Any) -> float:
-            found, skips = float(f(params, *args)), has_skipped(self.model.ssm)
+        def value(params: Array) -> float:
+            """Return the value, and remember it with whether observations are skipped there."""
+            found, skips = float(f(params)), has_skipped(self.model.ssm)
             if skips:
                 with without_skips(self.model.ssm):
-                    found = float(f(params, *args))
+                    found = float(f(params))
             self._last = params.tobytes(), found, skips
             return found
 
         return value
 
-    def _forward(self, f: Any, step: float, params: Array, *args: Any) -> Array:
+    def _forward(self, f: Value, step: float, params: Array) -> Array:
         """Return forward differences of ``f``; optimisers ask for the value at the same parameters first."""
         key, here, skips = self._last
         if key != params.tobytes():
-            here, skips = self._unskipped(f)(params, *args), self._last[2]
+            here, skips = self._unskipped(f)(params), self._last[2]
             require_likelihood(self.model.ssm)
         out, at = np.empty(len(params)), np.array(params)
         with without_skips(self.model.ssm) if skips else nullcontext():
             for i, value in enumerate(params):
                 at[i] = value + step
-                out[i] = (float(f(at, *args)) - here) / (at[i] - value)
+                out[i] = (float(f(at)) - here) / (at[i] - value)
                 at[i] = value
         return out
 
-    def _slope(self, params: Array, *args: Any) -> Array:
+    def _slope(self, params: Array, *args: object) -> Array:
         return -np.asarray(self.model.score(params, *args)) / self.model.nobs
 
-    def _curvature(self, params: Array, *args: Any) -> Array:
+    def _curvature(self, params: Array, *args: object) -> Array:
         return -np.asarray(self.model.hessian(params, *args)) / self.model.nobs
 
-    def _damped(self, value: Any, slope: Any, hessian: Any, fargs: Any, params: Array) -> Array:
+    def _damped(self, value: Value, slope: Slope, hessian: Slope, params: Array) -> Array:
         """Return positive definite second derivatives, over the share of the step that lowers the value."""
         here, gradient = value(params), slope(params)
-        values, vectors = np.linalg.eigh(hessian(params, *fargs))
+        values, vectors = np.linalg.eigh(hessian(params))
         values = np.maximum(np.abs(values), _FLAT * np.max(np.abs(values), initial=_FLAT))
         step, share = -vectors @ (vectors.T @ gradient / values), 1.0
         small = -float(gradient @ step) <= _ROUNDING * (1.0 + abs(here))
@@ -175,13 +177,13 @@ class Trials:
         self._stuck = share <= _LEAST_SHARE
         return np.asarray((vectors * values) @ vectors.T / share)
 
-    def _value(self, f: Any, params: Array, *args: Any) -> float:
+    def _value(self, f: Value, params: Array) -> float:
         """Return the value, behind the wall where there is no likelihood."""
         params = np.asarray(params)
         if params.tobytes() == self._last[0]:
             return self._last[1]
         try:
-            value = float(f(params, *args))
+            value = float(f(params))
             require_likelihood(self.model.ssm)
         except (StateSpaceError, *NOT_HERE):
             value, self._last = np.inf, _NOWHERE
@@ -226,11 +228,14 @@ class Trials:
 
     def _inside(self, start: Array) -> Array:
         """Return start values with a stationary start; coefficients of the transition shrink where needed."""
+        if not self.movable:
+            return start
         self.model.update(start, transformed=False)
         if stationary_radius(self.model.ssm) < 1.0:
             return start
 
         def transition(params: Array) -> Array:
+            """Return a copy of the transition."""
             self.model.update(params, transformed=False)
             return np.array(self.model.ssm["transition"])
 
