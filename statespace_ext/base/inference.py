@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.bootstrap import bootstrap as bootstrap_of
 from ..inference.information import delta_method
 from ..inference.profile import profile as profile_of
-from ..inference.windows import RollingFit, rolling_fit
+from ..inference.windows import rolling_fit
 from ..numerics.differences import jacobian, nan_outside
 from ..numerics.linear_algebra import Array
 from .reporting import with_tests
@@ -231,41 +230,4 @@ class Refitting(Mixin):
 
     bootstrap = bootstrap_of
     profile = profile_of
-
-    def rolling(
-        self,
-        window: int,
-        step: int = 1,
-        *,
-        expanding: bool = False,
-        fit_options: Mapping[str, Any] | None = None,
-        rng: object = None,
-        n_jobs: int | None = None,
-        checkpoint: str | Path | None = None,
-    ) -> RollingFit:
-        """
-        Re-estimate the model on windows of the sample, starting from the estimates; see `rolling_fit`.
-
-        Parameters
-        ----------
-        window : int
-            Number of periods in the first window.
-        step : int
-            Number of periods from one window to the next.
-        expanding : bool
-            Whether every window starts at the beginning of the sample.
-        fit_options : mapping, optional
-            Arguments of `fit`.
-        rng, n_jobs, checkpoint : optional
-            As in `fit_many`.
-
-        Returns
-        -------
-        RollingFit
-            Estimates and standard errors by the last period of each window, forecasts of the next period, and
-            `plot`.
-        """
-        return rolling_fit(
-            self, window, step, expanding=expanding, fit_options=fit_options,
-            rng=rng, n_jobs=n_jobs, checkpoint=checkpoint,
-        )  # fmt: skip
+    rolling = rolling_fit
