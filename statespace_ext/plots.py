@@ -139,6 +139,13 @@ def _whole_numbers(axis: Axes, numbers: pd.Index) -> str:
     return "year" if years else "period"
 
 
+def plain_panel(axis: Axes) -> None:
+    """Give a small panel small labels, narrow margins and no frame on two sides."""
+    axis.margins(x=0.01)
+    axis.tick_params(labelsize="small")
+    axis.spines[["top", "right"]].set_visible(False)
+
+
 def few_dates(axis: Axes) -> None:
     """Reduce the number of dates on the axis of a small panel."""
     import matplotlib.dates as mdates
@@ -219,44 +226,6 @@ def plot_factors(
     return fig
 
 
-def plot_em_trace(
-    trace: pd.DataFrame, *, fig: Figure | None = None, figsize: tuple[float, float] | None = None
-) -> Figure:
-    """
-    Plot how far the log-likelihood is below its best value, by iteration, on a logarithmic axis.
-
-    Parameters
-    ----------
-    trace : DataFrame
-        Columns "iteration" and "llf".
-    fig : matplotlib.figure.Figure, optional
-        Figure to draw in; it keeps its size and layout.
-    figsize : (float, float), optional
-        Size of a new figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    fig = new_figure(fig, figsize, (6.0, 3.4))
-    axis = fig.subplots()
-    best = trace["llf"].max()
-    gap = (best - trace["llf"]).to_numpy()
-    axis.plot(
-        trace["iteration"], np.where(gap > 0.0, gap, np.nan), color=LINE, marker="o", markersize=3,
-        linewidth=1.2,
-    )  # fmt: skip
-    axis.set_yscale("log")
-    axis.set_xlabel("iteration")
-    axis.set_ylabel("log points below the best")
-    axis.set_title(f"best log-likelihood {best:.6g}", fontsize="medium", loc="left")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.spines[["top", "right"]].set_visible(False)
-    return fig
-
-
 _MOST_COLUMNS = 3
 
 
@@ -302,9 +271,7 @@ def plot_forecast(
         title = f"{name}: a parameter has no standard error" if bare else str(name)
         axis.set_title(title, fontsize="medium", loc="left")
         axis.set_xlabel(label, fontsize="small")
-        axis.margins(x=0.01)
-        axis.tick_params(labelsize="small")
-        axis.spines[["top", "right"]].set_visible(False)
+        plain_panel(axis)
         few_dates(axis)
     for axis in axes.ravel()[len(names) :]:
         axis.remove()
@@ -332,56 +299,3 @@ def _fan(axis: Axes, places: Any, observed: Any, mean: Any, se: Any, levels: Seq
     words = f"{', '.join(f'{100 * level:g}' for level in levels)} % intervals"
     label = band_label(words, mean[after], norm.ppf(0.5 + 0.5 * max(levels)) * se[after])
     axis.fill_between(places[:0], [], [], color=BAND, alpha=0.6, linewidth=0, label=label)
-
-
-def plot_responses(
-    estimate: pd.DataFrame,
-    se: pd.DataFrame,
-    *,
-    alpha: float = 0.05,
-    fig: Figure | None = None,
-    figsize: tuple[float, float] | None = None,
-) -> Figure:
-    """
-    Plot responses to shocks with pointwise intervals, in rows by series and columns by shock.
-
-    Parameters
-    ----------
-    estimate, se : DataFrame
-        Responses and their standard errors, indexed by shock and step, with a column for each series.
-    alpha : float
-        One minus the coverage of the intervals.
-    fig : matplotlib.figure.Figure, optional
-        Figure to draw in; it keeps its size and layout.
-    figsize : (float, float), optional
-        Size of a new figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    quantile = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0)
-    shocks, series = list(estimate.index.unique(0)), list(estimate.columns)
-    fig = new_figure(fig, figsize, (max(2.6 * len(shocks), 4.0) + 0.4, 1.9 * len(series) + 0.9))
-    axes = fig.subplots(len(series), len(shocks), sharex=True, sharey="row", squeeze=False)
-    for j, shock in enumerate(shocks):
-        for i, name in enumerate(series):
-            axis, centre = axes[i, j], estimate.loc[shock, name]
-            half = quantile * se.loc[shock, name]
-            words = f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters"
-            axis.fill_between(
-                centre.index, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
-                label=band_label(words, centre, half),
-            )  # fmt: skip
-            axis.plot(centre.index, centre, color=LINE, linewidth=1.4, label="response")
-            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
-            axis.margins(x=0.01)
-            axis.tick_params(labelsize="small")
-            axis.spines[["top", "right"]].set_visible(False)
-        axes[0, j].set_title(f"shock {shock}", fontsize="medium", loc="left")
-        axes[-1, j].set_xlabel("periods after the shock", fontsize="small")
-    for i, name in enumerate(series):
-        axes[i, 0].set_ylabel(str(name), fontsize="small")
-    handles, labels = entries(axes)
-    legend_above(fig, handles, labels, 1 if len(shocks) == 1 else 2)
-    return fig

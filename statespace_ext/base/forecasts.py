@@ -18,6 +18,7 @@ from ..engine.validation import check_same_columns, future_labels, regressor_arr
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array
+from ..plots import plot_forecast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -65,7 +66,7 @@ class Predictions(PredictionResults):
         SpecificationError
             If ``endog`` is not a series of the model, or ``alpha`` is not between 0 and 1.
         """
-        names = np.atleast_1d(self.model.data.ynames).tolist()
+        names = [str(name) for name in np.atleast_1d(self.model.data.ynames)]
         if isinstance(endog, str):
             names_among([endog], names, "endog")
             endog = names.index(endog)
@@ -251,11 +252,9 @@ class Forecasts(Mixin):
         UnsupportedError
             If the fit kept no covariances (``low_memory=True``).
         """
-        from ..plots import plot_forecast
-
-        names = np.atleast_1d(self.model.endog_names).tolist()
+        names = [str(name) for name in self._series]
         chosen = names_among(series, names, "series")
-        coverages = sorted({probability(each, "levels") for each in np.ravel(np.asarray(levels)).tolist()})
+        coverages = sorted({probability(each, "levels") for each in np.ravel(levels).tolist()})
         if not coverages:
             raise SpecificationError(
                 "levels must not be empty", got=repr(levels), expected="numbers between 0 and 1"
@@ -269,21 +268,17 @@ class Forecasts(Mixin):
         variance = out._var_pred_mean
         variance = np.diagonal(variance, axis1=1, axis2=2) if variance.ndim == 3 else variance
         mean = out._predicted_mean.reshape(h, -1)
-        values = {
-            "observed": np.concatenate([self.model.endog[self.nobs - back :], np.full(mean.shape, np.nan)]),
-            "mean": np.concatenate([np.full((back, mean.shape[1]), np.nan), mean]),
-            "se": np.concatenate([np.zeros((back, mean.shape[1])), np.sqrt(variance.reshape(h, -1))]),
-        }
-        index = self._labels_with(out.row_labels, back, h)
-        frames = [pd.DataFrame(each[:, columns], index, chosen) for each in values.values()]
+        past, ahead = self.model.endog[self.nobs - back :], np.full(mean.shape, np.nan)
+        values = (
+            np.concatenate([past, ahead]),
+            np.concatenate([np.full(past.shape, np.nan), mean]),
+            np.concatenate([np.zeros(past.shape), np.sqrt(variance.reshape(h, -1))]),
+        )
+        calendar, n = self.model.calendar, int(self.nobs)
+        index = calendar.between(n - back, n + h - 1, calendar.taken(out.row_labels))
+        frames = [pd.DataFrame(each[:, columns], index, chosen) for each in values]
         words = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
         return plot_forecast(*frames, levels=coverages, band=words, fig=fig, figsize=figsize)
-
-    def _labels_with(self, after: pd.Index | None, back: int, steps: int) -> pd.Index:
-        """Return the labels of the last periods of the sample and of the forecast periods."""
-        n, calendar = int(self.nobs), self.model.calendar
-        index: pd.Index = calendar.between(n - back, n + steps - 1, calendar.taken(after))
-        return index
 
 
 class OutOfSample(Mixin):

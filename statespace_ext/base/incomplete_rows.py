@@ -128,8 +128,7 @@ class IncompleteRows(Mixin):
 
     def _labelled(self, values: Any) -> Any:
         """Return values with the type and labels of the data."""
-        labels, names = self.model.data.row_labels, np.atleast_1d(self.model.endog_names).tolist()
-        frame = pd.DataFrame(values, index=labels, columns=names)
+        frame = pd.DataFrame(values, index=self.model.data.row_labels, columns=self._series)
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
 
 

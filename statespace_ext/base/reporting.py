@@ -31,6 +31,7 @@ from ..exceptions import UnsupportedError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import quiet
 from ..params.layout import ParameterLayout
+from ..plots import LINE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -460,13 +461,28 @@ class Reporting(Mixin):
         UnsupportedError
             If the results do not come from a fit.
         """
-        from ..plots import plot_em_trace
+        from matplotlib.ticker import MaxNLocator
 
-        if not len(self.em_trace):
+        trace = self.em_trace
+        if not len(trace):
             raise UnsupportedError(
                 "The results have no trace, because they do not come from a fit", remedy="Call `fit`."
             )
-        return plot_em_trace(self.em_trace, fig=fig, figsize=figsize)
+        fig = new_figure(fig, figsize, (6.0, 3.4))
+        axis = fig.subplots()
+        best = trace["llf"].max()
+        gap = (best - trace["llf"]).to_numpy()
+        axis.plot(
+            trace["iteration"], np.where(gap > 0.0, gap, np.nan), color=LINE, marker="o", markersize=3,
+            linewidth=1.2,
+        )  # fmt: skip
+        axis.set_yscale("log")
+        axis.set_xlabel("iteration")
+        axis.set_ylabel("log points below the best")
+        axis.set_title(f"best log-likelihood {best:.6g}", fontsize="medium", loc="left")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.spines[["top", "right"]].set_visible(False)
+        return fig
 
     # -- the summary -----------------------------------------------------------------------------------
 
@@ -493,7 +509,7 @@ class Reporting(Mixin):
             coefficients, as in statsmodels. The text shows them by system matrix.
         """
         given = signature(MLEResults.summary).bind_partial(self, alpha, *args, **kwargs).arguments
-        names = [str(name) for name in np.atleast_1d(self.model.endog_names)]
+        names = [str(name) for name in self._series]
         many = "display_max_endog" not in given and len(names) > _MOST_SERIES
         if many:
             kwargs["display_max_endog"] = _MOST_SERIES
@@ -569,7 +585,7 @@ class Reporting(Mixin):
             return ""  # at least this share of each variance is specific to the series
         scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
         values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
-        names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]
+        names = np.array(self._series, dtype=object)[np.abs(vectors[:, 0]) > 1e-3]
         if len(values) == 1 or values[0] > _DEPENDENT:
             return ""
         return (

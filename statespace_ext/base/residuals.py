@@ -144,10 +144,7 @@ class Residuals(Mixin):
         if kind == "innovations":
             return self._innovations(standardize)
         res = smoothed_output(self)
-        names = {
-            "observation": np.atleast_1d(self.model.endog_names).tolist(),
-            "state": self.model.shock_names,
-        }
+        names = {"observation": self._series, "state": self.model.shock_names}
         out = {each: np.full((res.nobs, len(names[each])), np.nan) for each in names}
         for place, (equation, value, cov, of, seen) in enumerate(_disturbances(res)):
             variance = np.diag(cov)
@@ -165,8 +162,7 @@ class Residuals(Mixin):
         values = self.standardized_forecasts_error if standardize else self.forecasts_error
         values = np.where(np.isnan(self.model.endog.T), np.nan, values)
         values[:, : int(self.filter_results.nobs_diffuse)] = np.nan
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        return pd.DataFrame(values.T, index=self.model.calendar.labels, columns=names)
+        return pd.DataFrame(values.T, index=self.model.calendar.labels, columns=self._series)
 
     def outliers(self, threshold: float = 3.0) -> pd.DataFrame:
         r"""
@@ -209,10 +205,7 @@ class Residuals(Mixin):
         Statistical Association 93, 796-806.
         """
         least, res = positive_number(threshold, "threshold"), smoothed_output(self)
-        names = {
-            "observation": np.atleast_1d(self.model.endog_names).tolist(),
-            "state": self.model.shock_names,
-        }
+        names = {"observation": self._series, "state": self.model.shock_names}
         labels, rows = self.model.calendar.labels, []
         for place, (equation, value, cov, of, seen) in enumerate(_disturbances(res)):
             t = place // 2
@@ -277,7 +270,7 @@ class Residuals(Mixin):
         SpecificationError
             If a series is unknown, or has too few residuals.
         """
-        names = [str(name) for name in np.atleast_1d(self.model.endog_names)]
+        names = [str(name) for name in self._series]
         chosen = _places(variable, names)
         fig = new_figure(fig, figsize, (10, 6.0 * len(chosen)))
         parts: Any = [fig] if len(chosen) == 1 else fig.subfigures(len(chosen), 1)
@@ -321,6 +314,7 @@ class Residuals(Mixin):
             "residual": self._innovations(False).to_numpy(),
             "std_residual": self._innovations(True).to_numpy(),
         }
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        index = pd.MultiIndex.from_product([self.model.calendar.labels, names], names=["period", "series"])
+        index = pd.MultiIndex.from_product(
+            [self.model.calendar.labels, self._series], names=["period", "series"]
+        )
         return pd.DataFrame({key: value.ravel() for key, value in columns.items()}, index).reset_index()

@@ -153,6 +153,12 @@ class StateSpaceResults(
         self._constructed = True
 
     @property
+    def _series(self) -> list[Any]:
+        """The names of the series, as the data have them."""
+        names: list[Any] = np.atleast_1d(self.model.endog_names).tolist()
+        return names
+
+    @property
     def states(self) -> Any:
         """DataFrames of the predicted, filtered and smoothed states, and of their covariances."""
         if self._states is None:
@@ -369,8 +375,7 @@ class StateSpaceResults(
         """
         with self._as_it_was(), said_once(), arguments_of("news"):
             given = signature(MLEResults.news).bind(self, comparison, *args, **kwargs).arguments
-            series = np.atleast_1d(self.model.endog_names).tolist()
-            names_among(given.get("impacted_variable"), series, "impacted_variable")
+            names_among(given.get("impacted_variable"), self._series, "impacted_variable")
             return super().news(comparison, *args, **kwargs)
 
     def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
@@ -440,7 +445,7 @@ class StateSpaceResults(
         if index is not None and model.data.row_labels is None:
             kwargs.setdefault("dates", index)
         elif index is not None:
-            endog = pd.DataFrame(np.asarray(endog), index=index, columns=np.atleast_1d(model.endog_names))
+            endog = pd.DataFrame(np.asarray(endog), index=index, columns=self._series)
         longer = model.clone(endog, exog, **kwargs)
         mean, cov = start.predicted_state[..., -1], start.predicted_state_cov[..., -1]
         known = Initialization(longer.k_states, "known", constant=mean, stationary_cov=cov)
@@ -464,8 +469,7 @@ class StateSpaceResults(
 
     def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
         """Return labels of new periods, or None without labels; reject wrong series or periods."""
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        check_same_columns(endog_frame(endog), names, "The new endog")
+        check_same_columns(endog_frame(endog), self._series, "The new endog")
         calendar, steps = self.model.calendar, len(endog)
         return calendar.following(steps, endog, exog) if calendar.given else None
 

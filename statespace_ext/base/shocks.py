@@ -18,6 +18,7 @@ from ..inference.information import delta_covariance
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
 from ..params.covariance import semidefinite_cholesky
+from ..plots import BAND, LINE, ZERO, band_label, entries, legend_above, new_figure, plain_panel
 from .forecasts import ROUNDING, require_covariances
 from .incomplete_rows import smoothed_output
 from .reporting import normal_quantile
@@ -68,9 +69,27 @@ class ImpulseResponses(Displayed):
         -------
         matplotlib.figure.Figure
         """
-        from ..plots import plot_responses
-
-        return plot_responses(self.estimate, self.se, alpha=alpha, fig=fig, figsize=figsize)
+        errors = normal_quantile(alpha) * self.se
+        words = f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters"
+        shocks, series = list(self.estimate.index.unique(0)), list(self.estimate.columns)
+        fig = new_figure(fig, figsize, (max(2.6 * len(shocks), 4.0) + 0.4, 1.9 * len(series) + 0.9))
+        axes = fig.subplots(len(series), len(shocks), sharex=True, sharey="row", squeeze=False)
+        for j, shock in enumerate(shocks):
+            for i, name in enumerate(series):
+                axis, centre, half = axes[i, j], self.estimate.loc[shock, name], errors.loc[shock, name]
+                axis.fill_between(
+                    centre.index, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
+                    label=band_label(words, centre, half),
+                )  # fmt: skip
+                axis.plot(centre.index, centre, color=LINE, linewidth=1.4, label="response")
+                axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
+                plain_panel(axis)
+            axes[0, j].set_title(f"shock {shock}", fontsize="medium", loc="left")
+            axes[-1, j].set_xlabel("periods after the shock", fontsize="small")
+        for i, name in enumerate(series):
+            axes[i, 0].set_ylabel(str(name), fontsize="small")
+        legend_above(fig, *entries(axes), 1 if len(shocks) == 1 else 2)
+        return fig
 
 
 class Shocks(Mixin):
@@ -143,7 +162,7 @@ class Shocks(Mixin):
         variance = delta_covariance(slopes[..., None, :], cov, moves, least)[..., 0, 0]
         index = pd.MultiIndex.from_product([chosen, range(values.shape[1])], names=["shock", "step"])
         frames = [
-            pd.DataFrame(each.reshape(len(index), -1), index, np.atleast_1d(self.model.endog_names).tolist())
+            pd.DataFrame(each.reshape(len(index), -1), index, self._series)
             for each in (values, np.sqrt(variance))
         ]
         return ImpulseResponses(*frames)
@@ -215,8 +234,7 @@ class Shocks(Mixin):
         if share:
             with quiet():
                 out = out / out.sum(axis=2, keepdims=True)
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        index = pd.MultiIndex.from_product([names, range(1, count + 1)], names=["series", "step"])
+        index = pd.MultiIndex.from_product([self._series, range(1, count + 1)], names=["series", "step"])
         single = [("state", "end of sample"), ("noise", "observation")]
         columns = [*(("shock", name) for name in self.model.shock_names), *single]
         labels = pd.MultiIndex.from_tuples(columns, names=["source", "name"])
@@ -272,7 +290,7 @@ class Shocks(Mixin):
         sources += [("shock", name) for name in self.model.shock_names]
         names = list(self.model.state_names)
         if kind == "series":
-            names = np.atleast_1d(self.model.endog_names).tolist()
+            names = self._series
             paths = self._of_series(res, paths, list(exog.values()))
             sources.append(("noise", "observation"))
         columns = pd.MultiIndex.from_tuples(
