@@ -14,6 +14,7 @@ from scipy.stats import norm
 from .engine.arguments import probability
 from .engine.validation import read_dates
 from .exceptions import SpecificationError, UnsupportedError
+from .numerics.linear_algebra import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,14 +85,14 @@ def draw_path(
     return time
 
 
-def band_label(words: str, centre: Any, half: Any) -> str:
+def band_label(words: str, centre: Array, half: Array) -> str:
     """Return the entry of a band in the legend, which matplotlib leaves out if the band cannot be seen."""
     ends = np.concatenate([np.ravel(centre - half), np.ravel(centre + half)])
     ends = ends[np.isfinite(ends)]
     return words if ends.size and 2.0 * np.nanmax(half) > _SEEN * np.ptp(ends) else "_nolegend_"
 
 
-def line_label(label: str, band: str, half: Any) -> str:
+def line_label(label: str, band: str, half: Array) -> str:
     """Return the entry of a line in the legend, with the reason why it has no band."""
     return f"{label} (band {band})" if band != _GIVEN and np.isnan(half).all() else label
 
@@ -281,7 +282,7 @@ def plot_forecast(
     return fig
 
 
-def _fan(axis: Axes, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
+def _fan(axis: Axes, places: Any, observed: Array, mean: Array, se: Array, levels: Sequence[float]) -> None:
     """Draw one series; the fan starts at the last period of the sample if that has a value."""
     first = int(np.flatnonzero(np.isfinite(mean))[0]) if np.isfinite(mean).any() else len(mean)
     if first and np.isfinite(observed[first - 1]):
