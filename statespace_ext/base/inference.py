@@ -21,9 +21,13 @@ from .reporting import with_tests
 
 
 class Derived(Mixin):
-    """Mixin of the results with the delta method and tests of linear restrictions."""
+    """Mixin of the results with the inference methods."""
 
-    def delta_method(self, function: Callable[[pd.Series], Any], alpha: float = 0.05) -> pd.DataFrame:
+    bootstrap = bootstrap_of
+    profile = profile_of
+    rolling = rolling_fit
+
+    def delta_method(self, function: Callable[[pd.Series], object], alpha: float = 0.05) -> pd.DataFrame:
         r"""
         Compute functions of the parameters with standard errors by the delta method.
 
@@ -60,15 +64,12 @@ class Derived(Mixin):
         names = list(self.model.param_names)
         params, free = np.asarray(self.params, dtype=float), self._free_places
 
-        def value(full: Array) -> Any:
-            return function(pd.Series(full, index=names))
+        def _at(values: Array) -> Array:
+            full = pd.Series(params, index=names, copy=True)
+            full.iloc[free] = values
+            return np.ravel(np.asarray(function(full), dtype=float))
 
-        def at(values: Array) -> Array:
-            full = params.copy()
-            full[free] = values
-            return np.ravel(np.asarray(value(full), dtype=float))
-
-        first = value(params)
+        first = function(pd.Series(params, index=names))
         try:
             finite = bool(np.isfinite(np.asarray(first, dtype=float)).all())
         except (TypeError, ValueError):
@@ -81,7 +82,7 @@ class Derived(Mixin):
             )
         cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]
         steps = self.model.difference_steps(params)[free]
-        estimate, se = delta_method(at, params[free], cov, steps)
+        estimate, se = delta_method(_at, params[free], cov, steps)
         index = first.index if isinstance(first, pd.Series) else pd.RangeIndex(len(estimate))
         return with_tests(pd.DataFrame({"estimate": estimate, "std_error": se}, index=index), alpha)
 
@@ -144,7 +145,13 @@ class Derived(Mixin):
         ----------
         r_matrix, column, scale, cov_p, other : optional
             As in `LikelihoodModelResults.cov_params`.
+
+        Raises
+        ------
+        UnsupportedError
+            If there are too many parameters to compute the covariance.
         """
+        self._require_few()
         with arguments_of("cov_params"):
             if r_matrix is None or cov_p is not None or column is not None:
                 return super().cov_params(r_matrix, column, scale, cov_p, other)
@@ -159,7 +166,7 @@ class Derived(Mixin):
             none = [(use @ (~known & ~held) > 0) | (use @ ~held == 0) for use in uses]
             return np.where(np.logical_or.outer(*none), np.nan, out)
 
-    def t_test(self, r_matrix: object, *args: Any, **kwargs: Any) -> Any:
+    def t_test(self, r_matrix: object, *args: object, **kwargs: object) -> Any:
         """
         Test linear restrictions one by one; see `LikelihoodModelResults.t_test`.
 
@@ -179,7 +186,7 @@ class Derived(Mixin):
             return super().t_test(r_matrix, *args, **kwargs)
 
     def wald_test(
-        self, r_matrix: object, cov_p: object = None, invcov: object = None, *args: Any, **kwargs: Any
+        self, r_matrix: object, cov_p: object = None, invcov: object = None, *args: object, **kwargs: object
     ) -> Any:
         """
         Test linear restrictions jointly; see `LikelihoodModelResults.wald_test`.
@@ -208,26 +215,18 @@ class Derived(Mixin):
         with arguments_of("wald_test"):
             return super().wald_test(r_matrix, cov_p, invcov, *args, **kwargs)
 
-    def f_test(self, r_matrix: object, *args: Any, **kwargs: Any) -> Any:
+    def f_test(self, r_matrix: object, *args: object, **kwargs: object) -> Any:
         """Test linear restrictions jointly by an F distribution; see `wald_test`."""
         with arguments_of("f_test"):
             return super().f_test(r_matrix, *args, **kwargs)
 
-    def wald_test_terms(self, *args: Any, **kwargs: Any) -> Any:
+    def wald_test_terms(self, *args: object, **kwargs: object) -> Any:
         """Raise an error: statsmodels would assume that the first parameters belong to ``exog``."""
         raise UnsupportedError(
             "The parameters are not terms of a formula, so `wald_test_terms` cannot group them",
             remedy="Name parameters in `wald_test`.",
         )
 
-    def t_test_pairwise(self, *args: Any, **kwargs: Any) -> Any:
+    def t_test_pairwise(self, *args: object, **kwargs: object) -> Any:
         """Raise an error, for the same reason as `wald_test_terms`."""
         return self.wald_test_terms()
-
-
-class Refitting(Mixin):
-    """Mixin of the results with the bootstrap, the profile likelihood and windows of the sample."""
-
-    bootstrap = bootstrap_of
-    profile = profile_of
-    rolling = rolling_fit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from ..engine.representation import Mixin
 from ..exceptions import UnsupportedError
 from ..inference.information import delta_covariance
 from ..numerics.incomplete_rows import at
-from ..numerics.linear_algebra import Array, quiet
+from ..numerics.linear_algebra import Array, at_period, quiet
 from ..params.covariance import semidefinite_cholesky
 from ..plots import BAND, LINE, ZERO, band_label, entries, legend_above, new_figure, plain_panel
 from .forecasts import ROUNDING, require_covariances
@@ -102,7 +102,7 @@ class Shocks(Mixin):
         *,
         orthogonalized: bool = False,
         cumulative: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> ImpulseResponses:
         r"""
         Compute impulse responses with standard errors by the delta method.
@@ -148,15 +148,15 @@ class Shocks(Mixin):
             "cumulative": truth(cumulative, "cumulative"),
         }
 
-        def responses(params: Array) -> Array:
+        def _responses(params: Array) -> Array:
             with arguments_of("impulse_responses"):
                 each = [self.model.impulse_responses(params, impulse=name, **given) for name in chosen]
             return np.stack([np.asarray(one, dtype=float).reshape(len(one), -1) for one in each])
 
         given["includes_fixed"] = True
         with self._as_it_was():
-            values = responses(np.asarray(self.params, dtype=float))
-            slopes, cov, moves = self.param_slopes(responses)
+            values = _responses(np.asarray(self.params, dtype=float))
+            slopes, cov, moves = self.param_slopes(_responses)
         largest = np.abs(values).max(axis=(0, 1), initial=0.0)
         least = ROUNDING * np.broadcast_to(largest, values.shape)[..., None]
         variance = delta_covariance(slopes[..., None, :], cov, moves, least)[..., 0, 0]
@@ -167,7 +167,7 @@ class Shocks(Mixin):
         ]
         return ImpulseResponses(*frames)
 
-    def fevd(self, steps: int = 10, *, shares: bool = True, **kwargs: Any) -> pd.DataFrame:
+    def fevd(self, steps: int = 10, *, shares: bool = True, **kwargs: object) -> pd.DataFrame:
         r"""
         Compute the forecast error variance decomposition at the end of the sample.
 
@@ -224,7 +224,7 @@ class Shocks(Mixin):
         out = np.empty((p, count, len(parts) + 1))
         for i in range(count):
             Z, T, H, R, Q = (
-                np.atleast_3d(getattr(future, name))[..., i if getattr(future, name).ndim == 3 else 0]
+                at_period(getattr(future, name), i)
                 for name in ("design", "transition", "obs_cov", "selection", "state_cov")
             )
             out[:, i, :-1] = np.einsum("pi,sij,pj->ps", Z, parts, Z)
