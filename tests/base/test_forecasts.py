@@ -252,8 +252,14 @@ class _nothing:  # noqa: N801
 
 
 def test_columns_with_numbers_as_names() -> None:
-    model = sse.LGSSM(pd.DataFrame(factor_series()[:, :2]), 1)
+    y, x = pd.DataFrame(factor_series()[:, :2]), pd.DataFrame(np.cos(np.arange(60)))
+    with_exog = sse.LGSSM(y[:-1], 1, exog=x[:-1])
+    longer = with_exog.smooth(with_exog.start_params).append(y[-1:], x[-1:])
+    assert list(longer.model.data.orig_exog) == [0] and longer.nobs == 60
+    model = sse.LGSSM(y, 1)
     res = model.smooth(model.start_params)
+    titles = [axis.get_title() for axis in res.plot_diagnostics("1").axes]
+    assert titles[0] == 'Standardized residual for "1"'
     assert [axis.get_title(loc="left") for axis in res.plot_forecast(2).axes] == ["0", "1"]
     (axis,) = res.plot_forecast(2, series="1").axes
     assert axis.get_title(loc="left") == "1"
