@@ -280,15 +280,14 @@ class Shocks(Mixin):
         """
         kind = one_of(of, ("series", "states"), "of")
         res, turned = smoothed_output(self), truth(orthogonalized, "orthogonalized")
-        exog, state_exog = self._regressor_parts()
+        model = self.model
+        exog = self._regressor_parts("exog", "obs_coef", model.exog, model.k_endog)
+        state_exog = self._regressor_parts("state_exog", "state_coef", model.state_inputs, model.k_states)
         sources = [("start", "first state"), ("intercept", "intercept")]
         sources += [("exog", name) for name in exog] + [("state_exog", name) for name in state_exog]
-        paths = np.zeros((res.nobs, self.model.k_states, len(sources)))
-        inputs = list(state_exog.values())
-        paths = np.concatenate([paths, _shock_paths(res, turned)], axis=2)
-        paths = _propagated(res, paths, np.stack(inputs, axis=2) if inputs else None, len(sources))
-        sources += [("shock", name) for name in self.model.shock_names]
-        names = list(self.model.state_names)
+        paths = _state_paths(res, turned, list(state_exog.values()), len(sources))
+        sources += [("shock", name) for name in model.shock_names]
+        names = list(model.state_names)
         if kind == "series":
             names = self._series
             paths = self._of_series(res, paths, list(exog.values()))
@@ -296,7 +295,7 @@ class Shocks(Mixin):
         columns = pd.MultiIndex.from_tuples(
             [(name, *source) for name in names for source in sources], names=["variable", "source", "name"]
         )
-        return pd.DataFrame(paths.reshape(res.nobs, -1), index=self.model.calendar.labels, columns=columns)
+        return pd.DataFrame(paths.reshape(res.nobs, -1), index=model.calendar.labels, columns=columns)
 
     def _of_series(self, res: SmootherResults, paths: Array, exog: list[Array]) -> Array:
         """Return the contributions to the series, with the noise last, from those to the states."""
@@ -314,46 +313,38 @@ class Shocks(Mixin):
         out[:, :, -1] = data - signal
         return out
 
-    def _regressor_parts(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Return the contribution (nobs, rows) of each regressor to the intercepts, if the model has them."""
-        blocks = self.model.matrices(np.asarray(self.params, dtype=float))
-        found: list[dict[str, Array]] = []
-        for name, key, data in (
-            ("exog", "obs_coef", self.model.exog),
-            ("state_exog", "state_coef", self.model.state_inputs),
-        ):
-            coef, labels = blocks.get(key), self.model.regressor_names[name]
-            if coef is None or data is None or coef.shape[1:] != (len(labels),):
-                found.append({})
-                continue
-            rows = np.zeros((self.model.k_endog if name == "exog" else self.model.k_states, len(labels)))
-            rows[: len(coef)] = coef
-            found.append({label: np.outer(data[:, j], rows[:, j]) for j, label in enumerate(labels)})
-        return found[0], found[1]
+    def _regressor_parts(self, name: str, key: str, data: Array | None, size: int) -> dict[str, Array]:
+        """Return the contribution (nobs, size) of each regressor to an intercept, if the model has any."""
+        coef = self.model.matrices(np.asarray(self.params, dtype=float)).get(key)
+        labels = self.model.regressor_names[name]
+        if coef is None or data is None or coef.shape[1:] != (len(labels),):
+            return {}
+        rows = np.zeros((size, len(labels)))
+        rows[: len(coef)] = coef
+        return {label: np.outer(data[:, j], rows[:, j]) for j, label in enumerate(labels)}
 
 
-def _shock_paths(res: SmootherResults, turned: bool) -> Array:
-    """Return what each shock adds to the states of each period, (nobs, k, q)."""
-    out = np.zeros((res.nobs, *res.selection.shape[:2]))
+def _state_paths(res: SmootherResults, turned: bool, inputs: list[Array], first: int) -> Array:
+    """
+    Return the contributions to the states, (nobs, k, sources).
+
+    The first source is x_1 and the second the intercept. Inputs end before the source ``first``, where the
+    shocks begin.
+    """
+    out = np.zeros((res.nobs, res.k_states, first + res.k_posdef))
+    out[0, :, 0] = res.smoothed_state[:, 0]
     for t in range(res.nobs - 1):
         shock, R = res.smoothed_state_disturbance[:, t], at(res.selection, t)
         if turned and len(shock):
             L = semidefinite_cholesky(at(res.state_cov, t))
             R, shock = R @ L, np.linalg.lstsq(L, shock, rcond=None)[0]
-        out[t + 1] = R * shock
+        out[t + 1] = at(res.transition, t) @ out[t]
+        out[t + 1, :, first:] += R * shock
+        out[t + 1, :, 1] += at(res.state_intercept, t)
+        for j, part in enumerate(inputs, first - len(inputs)):
+            out[t + 1, :, j] += part[t]
+            out[t + 1, :, 1] -= part[t]
     return out
-
-
-def _propagated(res: SmootherResults, added: Array, inputs: Array | None, first: int) -> Array:
-    """Return the contributions to the states; the first is that of x_1, and inputs come before the shocks."""
-    added[0, :, 0] = res.smoothed_state[:, 0]
-    for t in range(res.nobs - 1):
-        added[t + 1] += at(res.transition, t) @ added[t]
-        added[t + 1, :, 1] += at(res.state_intercept, t)
-        if inputs is not None:
-            added[t + 1, :, first - inputs.shape[2] : first] += inputs[t]
-            added[t + 1, :, 1] -= inputs[t].sum(axis=1)
-    return added
 
 
 def _shock_parts(selection: Array, state_cov: Array) -> Array:
