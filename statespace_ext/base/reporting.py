@@ -418,14 +418,14 @@ class Reporting(Mixin):
         UnsupportedError
             If the results do not come from a fit.
         """
-        from matplotlib.ticker import MaxNLocator
-
         trace = self.em_trace
         if not len(trace):
             raise UnsupportedError(
                 "The results have no trace, because they do not come from a fit", remedy="Call `fit`."
             )
         fig = new_figure(fig, figsize, (6.0, 3.4))
+        from matplotlib.ticker import MaxNLocator  # `new_figure` names a missing matplotlib
+
         axis = fig.subplots()
         best = trace["llf"].max()
         gap = (best - trace["llf"]).to_numpy()
