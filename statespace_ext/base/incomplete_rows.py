@@ -111,7 +111,7 @@ class IncompleteRows(Mixin):
             previous = previous._entered(inputs[nobs - 1 : nobs])
         now, before = smoothed_output(self), smoothed_output(previous)
         system = system_of(now.model)
-        _require_same(system, system_of(before.model), before.nobs, now.nobs)
+        _require_same(system, system_of(before.model), before.nobs)
         index, earlier = self.model._index, previous.model._index
         if not index[: before.nobs].equals(earlier):
             raise SpecificationError(
@@ -124,10 +124,6 @@ class IncompleteRows(Mixin):
                 "The news need matrices of periods after the data",
                 got=f"{shown(varying)} of {now.nobs} periods, impacts up to period {end - 1}",
                 remedy="Append empty rows to the data, with their regressors.",
-            )
-        if not 0 <= start < end:
-            raise SpecificationError(
-                "The impact dates must be periods of the sample or later", got=f"{start} to {end - 1}"
             )
         return news(system, before, now, start, end, revisions_details_start, state_index)
 
@@ -148,12 +144,8 @@ def smoothed_output(results: StateSpaceResults) -> SmootherResults:
     return out
 
 
-def _require_same(system: System, before: System, nobs: int, later: int) -> None:
+def _require_same(system: System, before: System, nobs: int) -> None:
     """Raise an error if two results differ in more than their data."""
-    if nobs > later:
-        raise SpecificationError(
-            "The updated data must be as long as the previous data", got=f"{later} periods after {nobs}"
-        )
     mine, theirs = with_time(system), with_time(before)
     different = []
     for name, value in mine.items():
