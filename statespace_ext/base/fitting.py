@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..engine.model_score import overrides
 from ..engine.representation import Mixin, preserved
@@ -28,17 +29,16 @@ class Fitting(Generic[R], Mixin):
     """Mixin of the models that estimates them from their layout."""
 
     layout: ParameterLayout
-    _written_start: Any
+    _written_initialization: Initialization | None
 
     def problem(self, estep: str = "auto") -> EstimationProblem:
         """Return the estimation problem: free parameters, E-step and exact score."""
-        fixed = dict(self._fixed_params) if self._has_fixed_params else {}
-        return EstimationProblem(cast(Any, self), fixed, estep)
+        return EstimationProblem(self, dict(self._fixed_params or {}), estep)
 
     @property
     def start_params(self) -> Array:
         """The default start values of all parameters."""
-        return np.asarray(self.default_start(EstimationProblem(cast(Any, self), {})))
+        return np.asarray(self.default_start(EstimationProblem(self, {})))
 
     def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
         """Return nearby free parameters at which the likelihood exists; by default ``params`` itself."""
@@ -57,8 +57,7 @@ class Fitting(Generic[R], Mixin):
         fixed : mapping, optional
             Values of fixed parameters by name. By default those of the active `fix_params`.
         """
-        if fixed is None:
-            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        fixed = dict(self._fixed_params or {}) if fixed is None else fixed
         with self.preserved(), quiet():
             return identify_by_system(self, self.layout.vector(params), fixed)
 
@@ -111,29 +110,29 @@ class Fitting(Generic[R], Mixin):
                 'override changes no value, set the class attribute likelihood_neutral = ("loglike",).',
             )
 
-    def maximum(self, start: Array | None, fixed: Mapping[str, float]) -> FitResult:
+    def maximum(self, start_params: Array | None, fixed: Mapping[str, float]) -> FitResult:
         """
         Maximise the likelihood by a gradient method with fixed parameters, without a results object.
 
         Parameters
         ----------
-        start : ndarray or None
+        start_params : ndarray or None
             A full parameter vector. None selects the default start values.
         fixed : mapping of str to float
             Values of the fixed parameters by name.
         """
         with self.fix_params(fixed):
-            return self.estimate(FitRequest(start_params=start, method="lbfgs"))
+            return self.estimate(FitRequest(start_params=start_params, method="lbfgs"))
 
     @contextmanager
     def preserved(self) -> Iterator[None]:
         """Restore the representation on exit. Only one thread can enter at a time."""
         with preserved(self, in_place=False):  # `update` replaces arrays
-            written = self._written_start
+            written = self._written_initialization
             try:
                 yield
             finally:
-                self._written_start = written
+                self._written_initialization = written
 
     def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
         """
@@ -146,15 +145,12 @@ class Fitting(Generic[R], Mixin):
         matrices : mapping
             Arrays by the name of their block: "design", "transition", "obs_cov", ...
         """
-        unknown = [key for key in matrices if key not in self.layout.blocks]
+        blocks = self.layout.blocks
+        unknown = [key for key in matrices if key not in blocks]
         if unknown:
-            raise ParameterError(
-                "Unknown matrices", got=unknown, expected=f"names among {list(self.layout.blocks)}"
-            )
-        arrays = {
-            key: _in_shape(value, key, self.layout.blocks[key].shape) for key, value in matrices.items()
-        }
-        covered = {name for key in arrays for name in self.layout.blocks[key].names}
+            raise ParameterError("Unknown matrices", got=unknown, expected=f"names among {list(blocks)}")
+        arrays = {key: _in_shape(value, key, blocks[key].shape) for key, value in matrices.items()}
+        covered = {name for key in arrays for name in blocks[key].names}
         base = np.zeros(len(self.layout)) if covered == set(self.layout.names) else self.start_params
         return self.layout.project(arrays, base)
 
@@ -179,7 +175,7 @@ class Fitting(Generic[R], Mixin):
         maxiter: int | None = None,
         full_output: bool = True,
         disp: bool | int = False,
-        callback: Any = None,
+        callback: Callable[[Array], object] | None = None,
         return_params: bool = False,
         *,
         low_memory: bool = False,
@@ -189,7 +185,7 @@ class Fitting(Generic[R], Mixin):
         progress: bool = False,
         estep: str = "auto",
         n_jobs: int | None = 1,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> R:
         """
         Estimate the parameters.
@@ -286,7 +282,7 @@ class Fitting(Generic[R], Mixin):
         )  # fmt: skip
         outcome = self.estimate(request)
         if return_params:
-            cast(Any, self).update(outcome.params, includes_fixed=True)
+            self.update(outcome.params, includes_fixed=True)
             return cast(R, outcome.params)
         for message, category in outcome.warnings:
             warn(message, category)

@@ -18,6 +18,7 @@ from ..engine.validation import check_same_columns, future_labels, regressor_arr
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array
+from ..plots import plot_forecast
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,7 +32,7 @@ ROUNDING = 1e-12
 class Predictions(PredictionResults):
     """Predictions of statsmodels that check their arguments, and take a series by its name."""
 
-    def conf_int(self, method: str = "endpoint", alpha: float = 0.05, **kwds: Any) -> pd.DataFrame:
+    def conf_int(self, method: str = "endpoint", alpha: float = 0.05, **kwds: object) -> pd.DataFrame:
         """
         Return intervals with coverage 1 - alpha, the lower and upper ends of each series.
 
@@ -65,15 +66,13 @@ class Predictions(PredictionResults):
         SpecificationError
             If ``endog`` is not a series of the model, or ``alpha`` is not between 0 and 1.
         """
-        names = np.atleast_1d(self.model.data.ynames).tolist()
-        if isinstance(endog, str):
-            names_among([endog], names, "endog")
-            endog = names.index(endog)
-        if isinstance(endog, bool) or not isinstance(endog, (int, np.integer)) or not 0 <= endog < len(names):
+        names = [str(name) for name in np.atleast_1d(self.model.data.ynames)]
+        place = names.index(endog) if isinstance(endog, str) and endog in names else endog
+        if isinstance(place, bool) or not isinstance(place, (int, np.integer)) or not 0 <= place < len(names):
             raise SpecificationError(
                 "endog must be the name or the position of a series", got=repr(endog), expected=shown(names)
             )
-        return super().summary_frame(int(endog), probability(alpha, "alpha"))
+        return super().summary_frame(int(place), probability(alpha, "alpha"))
 
 
 def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: Callable[[Any], Any]) -> None:
@@ -106,7 +105,7 @@ def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: C
     centre, several = out._predicted_mean, out._var_pred_mean.ndim == 3
     run = results.model.smooth if out.information_set == "smoothed" else results.model.filter
 
-    def mean(params: Array) -> Array:
+    def _mean(params: Array) -> Array:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the prediction at the estimates has already warned
             with results._as_it_was():
@@ -115,7 +114,7 @@ def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: C
         return np.where(np.isfinite(centre), found, 0.0)
 
     variance = out._var_pred_mean if several else out._var_pred_mean[:, None, None]
-    slopes, cov, moves = results.param_slopes(mean)
+    slopes, cov, moves = results.param_slopes(_mean)
     if not several:
         slopes = slopes[:, None]
     sd = np.sqrt(np.clip(np.diagonal(variance, axis1=1, axis2=2), 0.0, None))
@@ -145,10 +144,10 @@ def require_covariances(results: StateSpaceResults) -> None:
         )
 
 
-def starts_from_earlier_data(start: Initialization) -> Initialization:
+def starts_from_earlier_data(initialization: Initialization) -> Initialization:
     """Mark an initialization whose moments come from earlier data at the estimates, and return it."""
-    start.from_earlier_data = True
-    return start
+    initialization.from_earlier_data = True
+    return initialization
 
 
 class Forecasts(Mixin):
@@ -205,7 +204,7 @@ class Forecasts(Mixin):
 
     def plot_forecast(
         self,
-        steps: Any = 12,
+        steps: object = 12,
         series: str | Sequence[str] | None = None,
         *,
         levels: float | Sequence[float] = (0.5, 0.8, 0.95),
@@ -251,11 +250,9 @@ class Forecasts(Mixin):
         UnsupportedError
             If the fit kept no covariances (``low_memory=True``).
         """
-        from ..plots import plot_forecast
-
-        names = np.atleast_1d(self.model.endog_names).tolist()
+        names = [str(name) for name in self._series]
         chosen = names_among(series, names, "series")
-        coverages = sorted({probability(each, "levels") for each in np.ravel(np.asarray(levels)).tolist()})
+        coverages = sorted({probability(each, "levels") for each in np.ravel(levels).tolist()})
         if not coverages:
             raise SpecificationError(
                 "levels must not be empty", got=repr(levels), expected="numbers between 0 and 1"
@@ -269,21 +266,17 @@ class Forecasts(Mixin):
         variance = out._var_pred_mean
         variance = np.diagonal(variance, axis1=1, axis2=2) if variance.ndim == 3 else variance
         mean = out._predicted_mean.reshape(h, -1)
-        values = {
-            "observed": np.concatenate([self.model.endog[self.nobs - back :], np.full(mean.shape, np.nan)]),
-            "mean": np.concatenate([np.full((back, mean.shape[1]), np.nan), mean]),
-            "se": np.concatenate([np.zeros((back, mean.shape[1])), np.sqrt(variance.reshape(h, -1))]),
-        }
-        index = self._labels_with(out.row_labels, back, h)
-        frames = [pd.DataFrame(each[:, columns], index, chosen) for each in values.values()]
+        past, ahead = self.model.endog[self.nobs - back :], np.full(mean.shape, np.nan)
+        values = (
+            np.concatenate([past, ahead]),
+            np.concatenate([np.full(past.shape, np.nan), mean]),
+            np.concatenate([np.zeros(past.shape), np.sqrt(variance.reshape(h, -1))]),
+        )
+        calendar, n = self.model.calendar, int(self.nobs)
+        index = calendar.between(n - back, n + h - 1, calendar.taken(out.row_labels))
+        frames = [pd.DataFrame(each[:, columns], index, chosen) for each in values]
         words = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
         return plot_forecast(*frames, levels=coverages, band=words, fig=fig, figsize=figsize)
-
-    def _labels_with(self, after: pd.Index | None, back: int, steps: int) -> pd.Index:
-        """Return the labels of the last periods of the sample and of the forecast periods."""
-        n, calendar = int(self.nobs), self.model.calendar
-        index: pd.Index = calendar.between(n - back, n + steps - 1, calendar.taken(after))
-        return index
 
 
 class OutOfSample(Mixin):
@@ -294,10 +287,10 @@ class OutOfSample(Mixin):
         params: object,
         exog: object,
         out_of_sample: int,
-        extend_kwargs: dict[str, Any] | None = None,
+        extend_kwargs: dict[str, object] | None = None,
         transformed: bool = True,
         includes_fixed: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> dict[str, Any]:
         """Return the matrices of periods after the sample, for prediction and simulation."""
         vector = self.handle_params(params, transformed, includes_fixed)
@@ -322,8 +315,8 @@ class OutOfSample(Mixin):
         return kwargs
 
     def patterns_ahead(
-        self, params: Array, exog: object, steps: int, given: dict[str, Any]
-    ) -> dict[str, Any]:
+        self, params: Array, exog: object, steps: int, given: dict[str, object]
+    ) -> dict[str, object]:
         """Return the arguments of a prediction, with numbers in place of patterns of matrices."""
         return given
 
@@ -342,12 +335,10 @@ class OutOfSample(Mixin):
                 f"Out-of-sample periods need future values of {name}",
                 expected=f"{steps} rows of {columns} columns",
             )
-        rows = self.future_rows(value, name)
-        _check_shape(rows, columns, f"Future {name}", steps)
-        if name == "state_exog":  # its first row is the last row of the sample, see `entered`
-            self._check_first(rows[0])
-            rows = np.concatenate([rows[1:], np.zeros((1, columns))])
-        return rows
+        if name == "exog":
+            return self._checked_rows(value, name, "Future exog", steps)
+        rows = self._checked_rows(value, name, "Future state_exog", steps)
+        return np.concatenate([rows[1:], np.zeros((1, columns))])  # the first row is in the sample
 
     def future_rows(self, value: Any, name: str) -> Array:
         """
@@ -376,35 +367,45 @@ class OutOfSample(Mixin):
         unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
         if state_exog is None or not unknown.any():
             return self
-        rows = self.future_rows(state_exog, "state_exog")
-        _check_shape(rows, self.k_state_exog, "Future state_exog")
-        self._check_first(rows[0])
-        return self._with_inputs(np.concatenate([self.state_exog[:-1], rows[:1]]))
-
-    def _check_first(self, first: Array) -> None:
-        """Raise `DataError` if the first row of future state_exog contradicts the last row of the sample."""
-        last = self.state_exog[-1]
-        known = ~np.isnan(last)
-        if not np.allclose(first[known], last[known], rtol=1e-10, atol=0.0):
-            raise DataError(
-                "The first row of future state_exog is not the last row of the sample, which enters the "
-                "first period after it",
-                got=first.tolist(),
-                expected=last.tolist(),
-                remedy="Begin with the row of the last period, or make that row NaN in the sample.",
-            )
-
-    def _with_inputs(self, state_exog: Array) -> Any:
-        """Return the model with other rows of ``state_exog``, the same data and the same initialization."""
-        changed: dict[str, Any] = {}
+        rows = self._checked_rows(state_exog, "state_exog", "Future state_exog")
+        changed: dict[str, object] = {}
         if self.user_initialization is not None:
             changed["initialization"] = self.user_initialization
         if self.calendar.given and self.data.row_labels is None:
             changed["dates"] = self.calendar.labels
-        rows = pd.DataFrame(
-            state_exog, index=self.data.row_labels, columns=self.regressor_names["state_exog"]
+        inputs = pd.DataFrame(
+            np.concatenate([self.state_exog[:-1], rows[:1]]),
+            index=self.data.row_labels,
+            columns=self.regressor_names["state_exog"],
         )
-        return self.clone(self.data.orig_endog, self.data.orig_exog, state_exog=rows, **changed)
+        return self.clone(self.data.orig_endog, self.data.orig_exog, state_exog=inputs, **changed)
+
+    def _checked_rows(self, value: object, name: str, what: str, steps: int | None = None) -> Array:
+        """
+        Return future regressors as an array.
+
+        Raises
+        ------
+        DataError
+            If the number of columns or periods is wrong, or the first row of ``state_exog`` contradicts the
+            last row of the sample.
+        """
+        rows, columns = self.future_rows(value, name), len(self.regressor_names[name])
+        if rows.shape[1] != columns or steps not in (None, len(rows)):
+            expected = f"rows of {columns} columns" if steps is None else f"({steps}, {columns})"
+            raise DataError(f"{what} has the wrong shape", got=rows.shape, expected=expected)
+        if name == "state_exog":
+            first, last = rows[0], self.state_exog[-1]
+            known = ~np.isnan(last)
+            if not np.allclose(first[known], last[known], rtol=1e-10, atol=0.0):
+                raise DataError(
+                    "The first row of future state_exog is not the last row of the sample, which enters the "
+                    "first period after it",
+                    got=first.tolist(),
+                    expected=last.tolist(),
+                    remedy="Begin with the row of the last period, or make that row NaN in the sample.",
+                )
+        return rows
 
     def inputs_on(self, value: object, steps: int) -> tuple[Array, Array]:
         """
@@ -418,9 +419,7 @@ class OutOfSample(Mixin):
             If the number of rows differs from the number of periods, or the first row contradicts the last
             row of the sample.
         """
-        rows = self.future_rows(value, "state_exog")
-        _check_shape(rows, self.k_state_exog, "state_exog of the new periods", steps)
-        self._check_first(rows[0])
+        rows = self._checked_rows(value, "state_exog", "state_exog of the new periods", steps)
         return rows[:1], np.concatenate([rows[1:], np.full((1, self.k_state_exog), np.nan)])
 
     def unknown_next(self, params: Array) -> Array:
@@ -438,18 +437,15 @@ class OutOfSample(Mixin):
         raise NotImplementedError
 
     def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
-        """Simulate, as `MLEModel.simulate`. ``state_exog`` after the sample is given as in `forecast`."""
+        """
+        Simulate a series; see `MLEModel.simulate`. The state of the model does not change.
+
+        ``state_exog`` after the sample is given as in `forecast`.
+        """
         model = self.entered(kwargs.get("state_exog"))
         labels = future_labels(kwargs.get("exog"), self.k_exog)
-        with model.following(self.calendar.taken(labels), counts=True):
+        with self.preserved(), model.following(self.calendar.taken(labels), counts=True):
             return super(OutOfSample, model).simulate(params, nsimulations, *args, **kwargs)
-
-
-def _check_shape(rows: Array, columns: int, what: str, steps: int | None = None) -> None:
-    """Reject rows of another number of columns or, if it is known, of another number of periods."""
-    if rows.shape[1] != columns or steps not in (None, len(rows)):
-        expected = f"rows of {columns} columns" if steps is None else f"({steps}, {columns})"
-        raise DataError(f"{what} has the wrong shape", got=rows.shape, expected=expected)
 
 
 def _check_one_period(value: object, names: list[str], name: str) -> None:
@@ -461,12 +457,12 @@ def _check_one_period(value: object, names: list[str], name: str) -> None:
     DataError
         If the index of the Series does not have the names of the regressors.
     """
-    index = getattr(value, "index", None)
-    if isinstance(value, pd.Series) and len(names) > 1 and isinstance(index, pd.Index):
-        if index.equals(pd.RangeIndex(len(index))) or [str(each) for each in index] == names:
-            return
+    if not isinstance(value, pd.Series) or len(names) < 2:
+        return
+    labels = [str(each) for each in value.index]
+    if labels != names and not value.index.equals(pd.RangeIndex(len(labels))):
         raise DataError(
             f"The labels of {name}, a single row, must be the names of the regressors",
-            got=shown(index),
+            got=shown(labels),
             expected=shown(names),
         )

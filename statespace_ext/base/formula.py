@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import patsy
 
-from ..engine.validation import endog_frame, regressor_array
+from ..engine.validation import endog_frame, labels_of, regressor_array
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .fitting import R
@@ -37,12 +37,12 @@ class FormulaDesign:
         The design of patsy.
     """
 
-    def __init__(self, formula: str, data: pd.DataFrame, info: Any) -> None:
+    def __init__(self, formula: str, data: pd.DataFrame, info: patsy.DesignInfo) -> None:
         self.formula = formula
         self.names = list(info.column_names)
         used = {name for factor in info.factor_infos for name in _names(factor.name())}
         self.data = data[[column for column in data.columns if column in used]].copy()
-        self._info: Any = info
+        self._info: patsy.DesignInfo | None = info
 
     @property
     def columns(self) -> list[str]:
@@ -50,7 +50,7 @@ class FormulaDesign:
         return list(self.data.columns)
 
     @property
-    def info(self) -> Any:
+    def info(self) -> patsy.DesignInfo:
         """
         The design of patsy for the right-hand side.
 
@@ -78,7 +78,7 @@ class FormulaDesign:
             remedy="Build the model again by from_formula, or pass the regressors themselves.",
         )
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return the state without the design of patsy."""
         return {**self.__dict__, "_info": None}
 
@@ -125,8 +125,6 @@ def _sides(formula: str, data: pd.DataFrame, environment: Any, constant: bool) -
     """Return the sides of a formula as frames of patsy: rows of NaN stay on the left and go on the right."""
     try:
         desc = patsy.ModelDesc.from_formula(formula)
-        if not desc.lhs_termlist:
-            raise SpecificationError("The formula has no series on the left", got=repr(formula))
         if not desc.rhs_termlist and constant:
             raise SpecificationError("The formula has no regressors on the right", got=repr(formula))
         keep = patsy.NAAction(NA_types=[])
@@ -187,7 +185,7 @@ def _complete(matrix: pd.DataFrame, data: pd.DataFrame, formula: str) -> pd.Data
     return pd.DataFrame(exog)
 
 
-def with_const(value: object, what: str) -> Any:
+def with_const(value: object, what: str) -> object:
     """Return an argument by regressor, with patsy's "Intercept" renamed to "const"."""
     if not isinstance(value, Mapping) or "Intercept" not in value:
         return value
@@ -266,8 +264,7 @@ def labelled_as(model: Any, endog: Any, exog: Any) -> tuple[Any, Any]:
     rows = regressor_array(exog, None, None, "exog")
     if rows is None or rows.shape[1] != len(names):
         return endog, exog
-    index = getattr(endog, "index", None)
-    index = index if isinstance(index, pd.Index) and len(index) == len(rows) else None
+    index = labels_of(endog, len(rows))
     if index is None and np.ndim(endog) == 2 and np.shape(endog)[1] == len(model.coefficients.endog):
         endog = pd.DataFrame(np.asarray(endog_frame(endog)), columns=model.coefficients.endog)
     return endog, pd.DataFrame(rows, index=index, columns=names)
@@ -333,7 +330,7 @@ class ByFormula(StateSpaceModel[R]):
         """Return future regressors as an array. A frame with the columns of the formula is accepted too."""
         return super().future_rows(self.regressors(value) if name == "exog" else value, name)
 
-    def clone(self, endog: object, exog: object = None, **kwargs: Any) -> Any:
+    def clone(self, endog: object, exog: object = None, **kwargs: object) -> Any:
         """
         Return the same model for other data.
 

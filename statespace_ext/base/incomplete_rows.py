@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -37,8 +38,8 @@ class Imputed(Displayed):
         Standard deviations of the missing values, given Y and the parameters. Zero for observed values.
     """
 
-    data: Any
-    se: Any
+    data: pd.DataFrame | pd.Series
+    se: pd.DataFrame | pd.Series
 
 
 def completed(prediction: Any) -> Any:
@@ -93,17 +94,24 @@ class IncompleteRows(Mixin):
 
     def _news_previous_results(
         self,
-        previous: Any,
+        previous: StateSpaceResults,
         start: int,
         end: int,
-        periods: Any = None,
+        periods: object = None,
         revisions_details_start: bool | int = True,
-        state_index: Any = None,
-    ) -> Any:
-        """Return the news relative to earlier results, for `MLEResults.news`. ``end`` is exclusive."""
+        state_index: Array | None = None,
+    ) -> SimpleNamespace:
+        """
+        Return the news relative to earlier results, for `MLEResults.news`. ``end`` is exclusive.
+
+        An input that was unknown in the earlier sample is taken from this sample.
+        """
+        nobs, inputs = previous.nobs, self.model.state_exog
+        if inputs is not None and nobs < self.nobs and np.isfinite(inputs[nobs - 1]).all():
+            previous = previous._entered(inputs[nobs - 1 : nobs])
         now, before = smoothed_output(self), smoothed_output(previous)
         system = system_of(now.model)
-        _require_same(system, system_of(before.model), before.nobs, now.nobs)
+        _require_same(system, system_of(before.model), before.nobs)
         index, earlier = self.model._index, previous.model._index
         if not index[: before.nobs].equals(earlier):
             raise SpecificationError(
@@ -117,19 +125,11 @@ class IncompleteRows(Mixin):
                 got=f"{shown(varying)} of {now.nobs} periods, impacts up to period {end - 1}",
                 remedy="Append empty rows to the data, with their regressors.",
             )
-        if not 0 <= start < end:
-            raise SpecificationError(
-                "The impact dates must be periods of the sample or later", got=f"{start} to {end - 1}"
-            )
-        return news(
-            system, before.endog.T, now.endog.T, (_states(before), _states(now)),
-            start, end, revisions_details_start, state_index,
-        )  # fmt: skip
+        return news(system, before, now, start, end, revisions_details_start, state_index)
 
-    def _labelled(self, values: Any) -> Any:
+    def _labelled(self, values: Array) -> pd.DataFrame | pd.Series:
         """Return values with the type and labels of the data."""
-        labels, names = self.model.data.row_labels, np.atleast_1d(self.model.endog_names).tolist()
-        frame = pd.DataFrame(values, index=labels, columns=names)
+        frame = pd.DataFrame(values, index=self.model.data.row_labels, columns=self._series)
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
 
 
@@ -144,17 +144,8 @@ def smoothed_output(results: StateSpaceResults) -> SmootherResults:
     return out
 
 
-def _states(results: SmootherResults) -> States:
-    """Return the smoothed states with the moments that the news need."""
-    return States(results.smoothed_state, results.predicted_state_cov, int(results.nobs_diffuse))
-
-
-def _require_same(system: System, before: System, nobs: int, later: int) -> None:
+def _require_same(system: System, before: System, nobs: int) -> None:
     """Raise an error if two results differ in more than their data."""
-    if nobs > later:
-        raise SpecificationError(
-            "The updated data must be as long as the previous data", got=f"{later} periods after {nobs}"
-        )
     mine, theirs = with_time(system), with_time(before)
     different = []
     for name, value in mine.items():
@@ -177,7 +168,7 @@ _SAME = 1e-10
 """Largest change of a value that is not a revision, as in statsmodels."""
 _TOGETHER = 512
 """Cells whose weights are computed at once, so that memory does not grow with their number."""
-_UPDATES = ("update_forecasts", "update_realized", "news", "gain", "update_impacts")
+_UPDATES = ("update_realized", "update_forecasts", "news", "gain", "update_impacts")
 _REVISIONS = ("revised_all", "revised_prev_all", "revisions_all")
 _DETAILS = ("revised", "revised_prev", "revisions", "revision_weights", "revision_detailed_impacts")
 
@@ -352,9 +343,8 @@ def _joined(missing: Row, observed: Row, seen: Array) -> Row:
 
 def news(
     system: System,
-    before: Array,
-    after: Array,
-    states: tuple[States, States],
+    earlier: SmootherResults,
+    later: SmootherResults,
     start: int,
     end: int,
     details_start: bool | int = True,
@@ -371,15 +361,13 @@ def news(
     Parameters
     ----------
     system : System
-        The matrices, by period of ``after`` where they vary.
-    before, after : ndarray, (nobs, p)
-        The data sets. The second must be at least as long as the first.
-    states : (States, States)
-        Smoothed states of each data set.
+        The matrices, by period of ``later`` where they vary.
+    earlier, later : SmootherResults
+        The smoothed states of both data sets. The second must be at least as long as the first.
     start, end : int
         The periods of the cells from ``start`` to ``end``, which is excluded.
     details_start : bool or int
-        The first period whose revisions have weights, counted from the end of ``before`` if negative. True
+        The first period whose revisions have weights, counted from the end of ``earlier`` if negative. True
         means all periods, False none.
     state_index : ndarray of int, optional
         The states whose changes enter weights and impacts. If given, the noise does not enter.
@@ -389,6 +377,7 @@ def news(
     SimpleNamespace
         With the attributes of `SmootherResults.news` (``revision_results`` is None).
     """
+    before, after = earlier.endog.T, later.endog.T
     known = np.full(after.shape, np.nan)
     known[: len(before)] = before
     was = ~np.isnan(known)
@@ -396,15 +385,25 @@ def news(
     updates, revised = np.argwhere(~was & ~np.isnan(after)), np.argwhere(changed)
     periods = max(end, len(after))
     old, new = (
-        Vintage(system, data, periods, known_states)
-        for data, known_states in zip((before, after), states, strict=True)
+        Vintage(
+            system,
+            each.endog.T,
+            periods,
+            States(each.smoothed_state, each.predicted_state_cov, int(each.nobs_diffuse)),
+        )
+        for each in (earlier, later)
     )
     middle = Vintage(system, np.where(was, after, np.nan), periods) if len(revised) else old
     first, between, now = (
         Predictions(*pair, start, end, state_index) for pair in ((old, old), (middle, middle), (new, middle))
     )
-    detailed_from = _first_detailed(details_start, len(before))
+    if isinstance(details_start, (bool, np.bool_)):
+        details_start = 0 if details_start else len(before)
+    detailed_from = int(details_start) + (len(before) if details_start < 0 else 0)
     detailed = revised[revised[:, 0] >= detailed_from]
+    cells = tuple(revised.T)
+    revisions = (after[cells], known[cells], after[cells] - known[cells]) if len(revised) else (None,) * 3
+    forecasts = np.array([middle.rows(t).mean(middle.states[:, t])[i] for t, i in updates.tolist()])
     return SimpleNamespace(
         prev_impacted_forecasts=first.mean.T,
         post_impacted_forecasts=now.mean.T,
@@ -416,45 +415,21 @@ def news(
         revisions_details_start=max([detailed_from, *revised[:1, 0].tolist()]),
         revision_results=None,
         state_index=state_index,
-        **_updates(middle, now, after, updates),
-        **dict(zip(_REVISIONS, _revisions(known, after, revised), strict=True)),
-        **_details(between, _revisions(known, after, detailed), detailed),
+        **_impacts(_UPDATES, now, updates, after[tuple(updates.T)], forecasts),
+        **dict(zip(_REVISIONS, revisions, strict=True)),
+        **_impacts(_DETAILS, between, detailed, after[tuple(detailed.T)], known[tuple(detailed.T)]),
     )
-
-
-def _first_detailed(details_start: bool | int, nobs: int) -> int:
-    """Return the first period whose revisions have weights."""
-    if isinstance(details_start, (bool, np.bool_)):
-        return 0 if details_start else nobs
-    return int(details_start) + (nobs if details_start < 0 else 0)
 
 
 def _places(cells: Array) -> list[tuple[int, int]]:
     return [(t, i) for t, i in cells.tolist()]
 
 
-def _updates(middle: Vintage, now: Predictions, after: Array, cells: Array) -> dict[str, Any]:
-    """Return the news, their weights and their impacts; None if nothing is new."""
+def _impacts(
+    names: Sequence[str], predictions: Predictions, cells: Array, values: Array, before: Array
+) -> dict[str, Array | None]:
+    """Return by name: values of cells, values before, changes, weights and impacts; None without cells."""
     if not len(cells):
-        return dict.fromkeys(_UPDATES)
-    realized = after[tuple(cells.T)]
-    forecasts = np.array([middle.rows(t).mean(middle.states[:, t])[i] for t, i in cells.tolist()])
-    gain = now.weights(cells)
-    surprise = realized - forecasts
-    return dict(zip(_UPDATES, (forecasts, realized, surprise, gain, gain @ surprise), strict=True))
-
-
-def _revisions(known: Array, after: Array, cells: Array) -> tuple[Array | None, ...]:
-    """Return new values, old values and differences; None if nothing is revised."""
-    if not len(cells):
-        return (None, None, None)
-    place = tuple(cells.T)
-    return after[place], known[place], after[place] - known[place]
-
-
-def _details(between: Predictions, values: tuple[Array | None, ...], cells: Array) -> dict[str, Any]:
-    """Return the revisions that have weights, the weights and the impacts."""
-    if not len(cells):
-        return dict.fromkeys(_DETAILS)
-    weights = between.weights(cells)
-    return dict(zip(_DETAILS, (*values, weights, weights @ values[2]), strict=True))
+        return dict.fromkeys(names)
+    weights, change = predictions.weights(cells), values - before
+    return dict(zip(names, (values, before, change, weights, weights @ change), strict=True))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,16 +14,20 @@ from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.bootstrap import bootstrap as bootstrap_of
 from ..inference.information import delta_method
 from ..inference.profile import profile as profile_of
-from ..inference.windows import RollingFit, rolling_fit
+from ..inference.windows import rolling_fit
 from ..numerics.differences import jacobian, nan_outside
 from ..numerics.linear_algebra import Array
 from .reporting import with_tests
 
 
 class Derived(Mixin):
-    """Mixin of the results with the delta method and tests of linear restrictions."""
+    """Mixin of the results with the inference methods."""
 
-    def delta_method(self, function: Callable[[pd.Series], Any], alpha: float = 0.05) -> pd.DataFrame:
+    bootstrap = bootstrap_of
+    profile = profile_of
+    rolling = rolling_fit
+
+    def delta_method(self, function: Callable[[pd.Series], object], alpha: float = 0.05) -> pd.DataFrame:
         r"""
         Compute functions of the parameters with standard errors by the delta method.
 
@@ -60,10 +63,10 @@ class Derived(Mixin):
             raise SpecificationError("function must be callable", got=repr(function), expected="a function")
         names = list(self.model.param_names)
 
-        def value(full: Array) -> Any:
-            return function(pd.Series(full, index=names))
+        def _value(full: Array) -> Any:
+            return function(pd.Series(full, index=names, copy=True))
 
-        first = value(np.asarray(self.params, dtype=float))
+        first = _value(np.asarray(self.params, dtype=float))
         try:
             finite = bool(np.isfinite(np.asarray(first, dtype=float)).all())
         except (TypeError, ValueError):
@@ -74,7 +77,7 @@ class Derived(Mixin):
                 got=repr(first)[:200],
                 expected="a number, or an array or Series of numbers",
             )
-        estimate, se = self._with_errors(lambda full: np.ravel(np.asarray(value(full), dtype=float)))
+        estimate, se = self._with_errors(lambda full: np.ravel(np.asarray(_value(full), dtype=float)))
         index = first.index if isinstance(first, pd.Series) else pd.RangeIndex(len(estimate))
         return with_tests(pd.DataFrame({"estimate": estimate, "std_error": se}, index=index), alpha)
 
@@ -82,7 +85,7 @@ class Derived(Mixin):
         """Return a function of a full parameter vector and its standard errors by the delta method."""
         params, free = np.asarray(self.params, dtype=float), self._free_places
 
-        def at(values: Array) -> Array:
+        def _at(values: Array) -> Array:
             full = params.copy()
             full[free] = values
             return function(full)
@@ -90,7 +93,7 @@ class Derived(Mixin):
         with self._as_it_was():
             steps = self.model.difference_steps(params)[free]
         cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]
-        return delta_method(at, params[free], cov, steps)
+        return delta_method(_at, params[free], cov, steps)
 
     @property
     def _free_places(self) -> Array:
@@ -151,7 +154,13 @@ class Derived(Mixin):
         ----------
         r_matrix, column, scale, cov_p, other : optional
             As in `LikelihoodModelResults.cov_params`.
+
+        Raises
+        ------
+        UnsupportedError
+            If there are too many parameters to compute the covariance.
         """
+        self._require_few()
         with arguments_of("cov_params"):
             if r_matrix is None or cov_p is not None or column is not None:
                 return super().cov_params(r_matrix, column, scale, cov_p, other)
@@ -166,7 +175,7 @@ class Derived(Mixin):
             none = [(use @ (~known & ~held) > 0) | (use @ ~held == 0) for use in uses]
             return np.where(np.logical_or.outer(*none), np.nan, out)
 
-    def t_test(self, r_matrix: object, *args: Any, **kwargs: Any) -> Any:
+    def t_test(self, r_matrix: object, *args: object, **kwargs: object) -> Any:
         """
         Test linear restrictions one by one; see `LikelihoodModelResults.t_test`.
 
@@ -186,7 +195,7 @@ class Derived(Mixin):
             return super().t_test(r_matrix, *args, **kwargs)
 
     def wald_test(
-        self, r_matrix: object, cov_p: object = None, invcov: object = None, *args: Any, **kwargs: Any
+        self, r_matrix: object, cov_p: object = None, invcov: object = None, *args: object, **kwargs: object
     ) -> Any:
         """
         Test linear restrictions jointly; see `LikelihoodModelResults.wald_test`.
@@ -215,63 +224,18 @@ class Derived(Mixin):
         with arguments_of("wald_test"):
             return super().wald_test(r_matrix, cov_p, invcov, *args, **kwargs)
 
-    def f_test(self, r_matrix: object, *args: Any, **kwargs: Any) -> Any:
+    def f_test(self, r_matrix: object, *args: object, **kwargs: object) -> Any:
         """Test linear restrictions jointly by an F distribution; see `wald_test`."""
         with arguments_of("f_test"):
             return super().f_test(r_matrix, *args, **kwargs)
 
-    def wald_test_terms(self, *args: Any, **kwargs: Any) -> Any:
+    def wald_test_terms(self, *args: object, **kwargs: object) -> Any:
         """Raise an error: statsmodels would assume that the first parameters belong to ``exog``."""
         raise UnsupportedError(
             "The parameters are not terms of a formula, so `wald_test_terms` cannot group them",
             remedy="Name parameters in `wald_test`.",
         )
 
-    def t_test_pairwise(self, *args: Any, **kwargs: Any) -> Any:
+    def t_test_pairwise(self, *args: object, **kwargs: object) -> Any:
         """Raise an error, for the same reason as `wald_test_terms`."""
         return self.wald_test_terms()
-
-
-class Refitting(Mixin):
-    """Mixin of the results with the bootstrap, the profile likelihood and windows of the sample."""
-
-    bootstrap = bootstrap_of
-    profile = profile_of
-
-    def rolling(
-        self,
-        window: int,
-        step: int = 1,
-        *,
-        expanding: bool = False,
-        fit_options: Mapping[str, Any] | None = None,
-        rng: object = None,
-        n_jobs: int | None = None,
-        checkpoint: str | Path | None = None,
-    ) -> RollingFit:
-        """
-        Re-estimate the model on windows of the sample, starting from the estimates; see `rolling_fit`.
-
-        Parameters
-        ----------
-        window : int
-            Number of periods in the first window.
-        step : int
-            Number of periods from one window to the next.
-        expanding : bool
-            Whether every window starts at the beginning of the sample.
-        fit_options : mapping, optional
-            Arguments of `fit`.
-        rng, n_jobs, checkpoint : optional
-            As in `fit_many`.
-
-        Returns
-        -------
-        RollingFit
-            Estimates and standard errors by the last period of each window, forecasts of the next period, and
-            `plot`.
-        """
-        return rolling_fit(
-            self, window, step, expanding=expanding, fit_options=fit_options,
-            rng=rng, n_jobs=n_jobs, checkpoint=checkpoint,
-        )  # fmt: skip

@@ -58,7 +58,7 @@ from .standard_errors import Derivatives
 _FOR_THE_ENGINE = frozenset(
     """added_arguments arguments_of_periods average_information calendar check_layout check_patterns
     check_sample current_initialization declare declare_timed default_start difference_steps elsewhere_ahead
-    entered estimate exact_information expand following future_intercept future_rows future_scale
+    entered estimate exact_information following future_intercept future_rows future_scale
     has_average_information hashed_arguments initialization_kind initialized_structure initialized_system
     input_part inputs_on later_arguments later_starts likelihood_neutral loglike_and_score mirrored more_data
     new_periods other_local_maxima other_starts patterns_ahead period_arguments preserved private_smoother
@@ -105,7 +105,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         endog: object,
         k_states: int,
         k_posdef: int,
-        given: dict[str, Any] | None = None,
+        given: dict[str, object] | None = None,
         exog: object = None,
         state_exog: object = None,
         dates: object = None,
@@ -135,7 +135,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         self.state_inputs = None if self.state_exog is None else np.nan_to_num(self.state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
         without_absolute_tolerances(self.ssm)
-        self._written_start: Initialization | None = None
+        self._written_initialization: Initialization | None = None
         self._own_by_thread()
 
     def _own_by_thread(self) -> None:
@@ -143,11 +143,11 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         self._lock = threading.RLock()
         self._private = threading.local()
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return the state without the private smoothers; keep whether the user set the initialization."""
-        own = not self._removed and self.ssm.initialization is self._written_start
+        own = not self._removed and self.ssm.initialization is self._written_initialization
         state = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
-        return {**state, "_written_start": own}
+        return {**state, "_written_initialization": own}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore the state, and whether the initialization is that of the model or of the user."""
@@ -156,13 +156,15 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if self._removed:
             return
         forget_compiled(self.ssm)
-        self._written_start = self.ssm.initialization if state["_written_start"] else _FOREIGN
+        self._written_initialization = (
+            self.ssm.initialization if state["_written_initialization"] else _FOREIGN
+        )
 
     def __dir__(self) -> list[str]:
         """List the attributes for users."""
         return sorted(set(super().__dir__()) - _FOR_THE_ENGINE)
 
-    def initialize_statespace(self, **kwargs: Any) -> None:
+    def initialize_statespace(self, **kwargs: object) -> None:
         """Create the representation; see `MLEModel.initialize_statespace`."""
         self.ssm = LazySmoother(self.endog.shape[1], self.k_states, nobs=len(self.endog), **kwargs)
         self.ssm.bind(self.endog.T)
@@ -175,7 +177,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         """The names of the parameters."""
         return list(self.layout.names) or NoNames()
 
-    def _get_init_kwds(self) -> dict[str, Any]:
+    def _get_init_kwds(self) -> dict[str, object]:
         return dict(self._given)
 
     def matrices(self, params: object) -> dict[str, Array]:
@@ -201,10 +203,8 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         **kwargs
             Constructor arguments to change.
         """
-        for name, count, value in (
-            ("exog", self.k_exog, exog),
-            ("state_exog", self.k_state_exog, kwargs.get("state_exog")),
-        ):
+        for name, value in (("exog", exog), ("state_exog", kwargs.get("state_exog"))):
+            count = len(self.regressor_names[name])
             if count and value is None:
                 raise DataError(
                     f"The model has {name}, so new periods need values of it", expected=f"{count} columns"
@@ -215,12 +215,12 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
 
     def _rebuilt(self: M, endog: object, kwargs: dict[str, Any]) -> M:
         """Return a model with changed arguments; an `Initialization` among them is set on ``ssm``."""
-        start = kwargs.get("initialization")
-        if isinstance(start, Initialization):
+        initialization = kwargs.get("initialization")
+        if isinstance(initialization, Initialization):
             kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
         model = type(self)(endog, **{**self._given, **kwargs})
-        if isinstance(start, Initialization):
-            model.ssm.initialization = start
+        if isinstance(initialization, Initialization):
+            model.ssm.initialization = initialization
         return model
 
     def handle_params(
@@ -246,12 +246,8 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
                 expected=f"{(len(free),)} free parameters: {free.names}",
                 remedy="Pass includes_fixed=True for a vector with the fixed parameters.",
             )
-        return self.expand(free.vector(params), free.names, fixed)
-
-    def expand(self, free: Array, names: list[str], fixed: dict[str, float]) -> Array:
-        """Return the full vector from the free and the fixed values."""
-        values = {**fixed, **dict(zip(names, free, strict=True))}
-        return np.array([values[name] for name in self.layout.names], dtype=float)
+        given = dict(zip(free.names, free.vector(params), strict=True))
+        return self.layout.vector({**fixed, **given})
 
     @contextmanager
     def fix_params(self, params: Mapping[str, float]) -> Iterator[None]:
@@ -277,8 +273,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
                 got=f"{outside[0]} = {values[outside[0]]}",
                 expected="a value between -1 and 1",
             )
-        before = dict(self._fixed_params) if self._has_fixed_params else {}
-        self.check_layout(self.layout.fix({**before, **values}))
+        self.check_layout(self.layout.fix({**(self._fixed_params or {}), **values}))
         with super().fix_params(values):
             yield
 
@@ -301,7 +296,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         transformed: bool = True,
         includes_fixed: bool = False,
         complex_step: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Array:
         """Write the matrices at a parameter vector into the state-space representation."""
         if complex_step or np.iscomplexobj(np.asarray(params)):
@@ -314,10 +309,10 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:
-            own = self.ssm.initialization is self._written_start
+            own = self.ssm.initialization is self._written_initialization
             write(self.ssm, system, start=own)
             if own:
-                self._written_start = self.ssm.initialization
+                self._written_initialization = self.ssm.initialization
             else:
                 require_stationary(stationary_radius(self.ssm))
         return vector
@@ -341,13 +336,13 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
             require_draws(self.ssm)
         return super().simulation_smoother(*args, **kwargs)
 
-    def _wrap_results(self, params: object, result: Any, *args: Any, **kwargs: Any) -> Any:
+    def _wrap_results(self, params: object, result: Any, *args: object, **kwargs: object) -> Any:
         """Return the results of a pass, with the exact-diffuse initialization of this package."""
-        start = self.ssm.initialization
-        if has_part(start, "diffuse") and not isinstance(result, LazyResults):
+        initialization = self.ssm.initialization
+        if has_part(initialization, "diffuse") and not isinstance(result, LazyResults):
             system = self.system(np.asarray(params, dtype=float))
-            if start is not self._written_start:
-                system = replace(system, initialization_type="custom", initialization=start)
+            if initialization is not self._written_initialization:
+                system = replace(system, initialization_type="custom", initialization=initialization)
             with named_singularity():
                 with_exact_start(result, self.private_smoother, system)
         result.model = own_representation(result)
@@ -355,12 +350,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
 
     # -- methods that write the matrices at their parameters, and restore the representation -----------
 
-    def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
-        """Simulate a series; see `MLEModel.simulate`. The state of the model does not change."""
-        with self.preserved():
-            return super().simulate(params, nsimulations, *args, **kwargs)
-
-    def loglikeobs(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def loglikeobs(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return the log-likelihood of each period; see `MLEModel.loglikeobs`."""
         with self.preserved(), named_singularity():
             return np.asarray(super().loglikeobs(params, *args, **kwargs))
@@ -387,14 +377,14 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     @property
     def user_initialization(self) -> Initialization | None:
         """The initialization that the user set on ``ssm``; None if it is that of the model."""
-        start = self.ssm.initialization
-        return None if start is self._written_start else start
+        initialization = self.ssm.initialization
+        return None if initialization is self._written_initialization else initialization
 
     @property
     def current_initialization(self) -> str:
         """The kind of the current initialization; "custom" if it consists of blocks."""
-        start = self.user_initialization
-        return self.initialization_kind if start is None else start.initialization_type or "custom"
+        user = self.user_initialization
+        return self.initialization_kind if user is None else user.initialization_type or "custom"
 
     @property
     def initialized_structure(self) -> StateStructure:
@@ -408,16 +398,16 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         """Return `system` with the current initialization, which `extend` or the user may have replaced."""
         system = self.system(params)
         with self._lock:
-            start = self.user_initialization
-            if start is None:
+            user = self.user_initialization
+            if user is None:
                 return system
             plain = partial(replace, system, initialization=None, stationary=None)
-            if start.initialization_type == "diffuse":
+            if user.initialization_type == "diffuse":
                 return plain(initialization_type="diffuse")
-            if start.initialization_type == "stationary":
+            if user.initialization_type == "stationary":
                 return with_stationary_start(plain(initialization_type="stationary"))
-            mean, diffuse, cov = start(model=self.ssm)
-        if np.any(diffuse) or has_part(start, "stationary"):
+            mean, diffuse, cov = user(model=self.ssm)
+        if np.any(diffuse) or has_part(user, "stationary"):
             raise UnsupportedError(
                 "A model with a partly diffuse or stationary start that was set on `ssm` cannot be estimated"
             )
@@ -457,14 +447,12 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
                     self.private_smoother, self.initialized_system(params), self.score_matrices
                 )
         except UnsupportedError:
-            return self.loglike(params, includes_fixed=True), self._numerical_score(params)
+            gradient = central_differences(lambda at: self.loglike(at, includes_fixed=True), params)
+            return self.loglike(params, includes_fixed=True), gradient
         if self.user_initialization is not None:  # the parameters affect it only through the matrices
             nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
             score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
-
-    def _numerical_score(self, params: Array) -> Array:
-        return central_differences(lambda at: self.loglike(at, includes_fixed=True), params)
 
     @property
     def shock_names(self) -> list[str]:
@@ -518,8 +506,8 @@ def _checked_data(endog: object, exog: object, state_exog: object, dates: object
     inner = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
     if dates is None:
         return data, outer, inner, getattr(inner, "index", None) if index is None else None
-    read, labels = read_dates(dates), pd.Index(cast(Any, dates))
-    labels = read if isinstance(read, pd.DatetimeIndex) else labels
+    read = read_dates(dates)
+    labels = read if isinstance(read, pd.DatetimeIndex) else pd.Index(cast(Any, dates))
     return (*(relabelled(each, labels) for each in (data, outer, inner)), labels)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from inspect import signature
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,6 @@ from statsmodels.tsa.statespace.kalman_filter import (
     FILTER_CHANDRASEKHAR,
     FILTER_COLLAPSED,
     FILTER_UNIVARIATE,
-    FilterResults,
 )
 from statsmodels.tsa.statespace.mlemodel import MLEResults
 
@@ -29,8 +28,8 @@ from ..engine.arguments import probability
 from ..engine.representation import Mixin
 from ..exceptions import UnsupportedError, shown
 from ..numerics.incomplete_rows import at
-from ..numerics.linear_algebra import quiet
-from ..params.layout import ParameterLayout
+from ..numerics.linear_algebra import Array, quiet
+from ..plots import LINE, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,9 +103,8 @@ class FitSummary(Summary):
         The tables are as wide as the text and continue on the next page. They need
         ``\usepackage{booktabs, longtable}``.
         """
-        groups = _alike(self._shown())
         notes = [f"\\noindent {_escaped(line)}\\par" for line in self.extra_txt.split("\n") if line]
-        body = "\n".join(_longtable(tables, caption=i == 0) for i, tables in enumerate(groups))
+        body = "\n".join(_longtable(tables, caption=i == 0) for i, tables in enumerate(_alike(self._shown())))
         begin = (
             f"\\begingroup\\fontsize{{8}}{{9.5}}\\selectfont\\setlength{{\\tabcolsep}}{{{_SEPARATION:g}pt}}"
         )
@@ -188,10 +186,10 @@ def _number(value: float, column: int) -> str:
     return f"{text:>9}"
 
 
-def _alike(tables: list[SimpleTable]) -> Iterator[list[SimpleTable]]:
+def _alike(tables: list[SimpleTable]) -> list[list[SimpleTable]]:
     """Group neighbouring tables with the same number of columns and no titles of their own."""
-    for _, group in groupby(tables, key=lambda table: (len(table[0]), bool(table.title))):
-        yield list(group)
+    groups = groupby(tables, key=lambda table: (len(table[0]), bool(table.title)))
+    return [list(group) for _, group in groups]
 
 
 # -- LaTeX -------------------------------------------------------------------------------------------------
@@ -224,7 +222,7 @@ def _row(cells: list[str], head: bool, wide: int) -> str:
 def _columns(rows: list[list[str]], titled: bool) -> tuple[list[str], int]:
     """Return the kinds of the columns of a LaTeX table, and which column takes what is left of the line."""
     columns = list(zip(*rows, strict=True))
-    widths = [max(map(text_width, column)) for column in columns]
+    widths = [max(map(_text_width, column)) for column in columns]
     wide = 0 if titled else int(np.argmax(widths))
     rest = sum(widths) - widths[wide] + 2.0 * _SEPARATION * (len(columns) - 1)
     first = [next(filter(None, column[titled:]), "") for column in columns]
@@ -237,13 +235,13 @@ _WIDTHS = {"-": 6.7, "+": 6.7, ".": 2.4, ",": 2.4, ":": 2.4, " ": 2.9, "m": 7.1,
 """Widths of characters in points, in Computer Modern of 8 points; others are at most as wide as below."""
 
 
-def text_width(text: str) -> float:
+def _text_width(text: str) -> float:
     """Return an upper bound of the width of a text in a LaTeX table, in points."""
-
-    def width(each: str) -> float:
-        return _WIDTHS.get(each, 4.7 if each.islower() else 4.3 if each.isdigit() else 6.2)
-
-    return max(sum(map(width, line)) for line in text.split("\n"))
+    lines = [
+        [_WIDTHS.get(each, 4.7 if each.islower() else 4.3 if each.isdigit() else 6.2) for each in line]
+        for line in text.split("\n")
+    ]
+    return max(map(sum, lines))
 
 
 def _escaped(text: str) -> str:
@@ -259,41 +257,9 @@ def _header(text: str) -> str:
 
 def _breakable(text: str) -> str:
     """Return a text whose long words may break after signs, and after several characters."""
-    words = [
-        re.findall(rf"[A-Za-z0-9]{{1,{_RUN}}}[^A-Za-z0-9]*|[^A-Za-z0-9]+", word) for word in text.split()
-    ]
-    short = [
-        [word] if len(word) <= _RUN else pieces for word, pieces in zip(text.split(), words, strict=True)
-    ]
-    return " ".join(r"\allowbreak{}".join(map(_escaped, pieces)) for pieces in short)
-
-
-def matrix_of(layout: ParameterLayout) -> dict[str, str]:
-    """Return the block of each parameter; the first block if several share the parameter."""
-    out: dict[str, str] = {}
-    for key, block in layout.blocks.items():
-        for name in block.names:
-            out.setdefault(name, key)
-    return {name: out[name] for name in layout.names}
-
-
-def parameter_rows(
-    layout: ParameterLayout, params: object, errors: Any, fixed: Mapping[str, float], boundary: list[str]
-) -> pd.DataFrame:
-    """Return the matrix, term, estimate, std_error and status of the parameters, by block of the layout."""
-    place = matrix_of(layout)
-    status = {**dict.fromkeys(boundary, "boundary"), **dict.fromkeys(fixed, "fixed")}
-    rows = pd.DataFrame(
-        {
-            "matrix": list(place.values()),
-            "term": list(place),
-            "estimate": np.asarray(params, dtype=float),
-            "std_error": np.asarray(errors, dtype=float),
-            "status": [status.get(name, "free") for name in place],
-        }
-    )
-    order = {key: i for i, key in enumerate(layout.blocks)}
-    return rows.sort_values("matrix", key=lambda keys: keys.map(order), kind="stable", ignore_index=True)
+    piece = rf"[A-Za-z0-9]{{1,{_RUN}}}[^A-Za-z0-9]*|[^A-Za-z0-9]+"
+    words = [re.findall(piece, word) if len(word) > _RUN else [word] for word in text.split()]
+    return " ".join(r"\allowbreak{}".join(map(_escaped, pieces)) for pieces in words)
 
 
 TITLES = {
@@ -321,7 +287,7 @@ _FILTERS = {
 }
 
 
-def describe_sample(endog: Any, index: Any) -> str:
+def describe_sample(endog: Array, index: pd.Index) -> str:
     """Return a text with the number of periods, the first and last label if any, and the missing share."""
     out = f"{len(endog)} periods"
     if not index.equals(pd.RangeIndex(len(endog))):
@@ -333,28 +299,6 @@ def describe_sample(endog: Any, index: Any) -> str:
     return out + (f", {100.0 * missing:.2g} % missing" if missing else "")
 
 
-def sample_line(sample: str, series: int, filter_results: FilterResults) -> str:
-    """
-    Return the line of a summary that describes the sample, the filter and the initialization.
-
-    Parameters
-    ----------
-    sample : str
-        Description of the periods and dates.
-    series : int
-        Number of series.
-    filter_results : FilterResults
-        The output of the filter at the estimates.
-    """
-    method = int(filter_results.filter_method)
-    names = [name for flag, name in _FILTERS.items() if method & flag] or ["conventional"]
-    diffuse = int(filter_results.nobs_diffuse)
-    start = f"exact diffuse start over {diffuse} period{'s' if diffuse > 1 else ''}" if diffuse else ""
-    text = f"Sample: {series} series, {sample}. Filter: {', '.join(names)}"
-    return f"{text}, {start}." if start else f"{text}."
-
-
-_OF_FORECAST = ("design", "predicted_state_cov", "obs_cov")
 _DEPENDENT = 1e-10
 """A correlation matrix with an eigenvalue below this limit counts as singular."""
 
@@ -437,8 +381,22 @@ class Reporting(Mixin):
         return pd.DataFrame([row])
 
     def _rows(self) -> pd.DataFrame:
-        """Return the rows of `tidy` without the tests and intervals."""
-        return parameter_rows(self.model.layout, self.params, self.bse, self._fixed, self.boundary)
+        """Return the rows of `tidy` without the tests and intervals, by block of the layout."""
+        layout, order = self.model.layout, list(self.model.layout.blocks)
+        first = {name: key for key, block in reversed(layout.blocks.items()) for name in block.names}
+        status = {**dict.fromkeys(self.boundary, "boundary"), **dict.fromkeys(self._fixed, "fixed")}
+        rows = pd.DataFrame(
+            {
+                "matrix": [first[name] for name in layout.names],
+                "term": layout.names,
+                "estimate": np.asarray(self.params, dtype=float),
+                "std_error": np.asarray(self.bse, dtype=float),
+                "status": [status.get(name, "free") for name in layout.names],
+            }
+        )
+        return rows.sort_values(
+            "matrix", key=lambda keys: keys.map(order.index), kind="stable", ignore_index=True
+        )
 
     def plot_em_trace(self, fig: Figure | None = None, figsize: tuple[float, float] | None = None) -> Figure:
         """
@@ -460,18 +418,33 @@ class Reporting(Mixin):
         UnsupportedError
             If the results do not come from a fit.
         """
-        from ..plots import plot_em_trace
-
-        if not len(self.em_trace):
+        trace = self.em_trace
+        if not len(trace):
             raise UnsupportedError(
                 "The results have no trace, because they do not come from a fit", remedy="Call `fit`."
             )
-        return plot_em_trace(self.em_trace, fig=fig, figsize=figsize)
+        fig = new_figure(fig, figsize, (6.0, 3.4))
+        from matplotlib.ticker import MaxNLocator  # `new_figure` names a missing matplotlib
+
+        axis = fig.subplots()
+        best = trace["llf"].max()
+        gap = (best - trace["llf"]).to_numpy()
+        axis.plot(
+            trace["iteration"], np.where(gap > 0.0, gap, np.nan), color=LINE, marker="o", markersize=3,
+            linewidth=1.2,
+        )  # fmt: skip
+        axis.set_yscale("log")
+        axis.set_xlabel("iteration")
+        axis.set_ylabel("log points below the best")
+        axis.set_title(f"best log-likelihood {best:.6g}", fontsize="medium", loc="left")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.spines[["top", "right"]].set_visible(False)
+        return fig
 
     # -- the summary -----------------------------------------------------------------------------------
 
     def summary(
-        self, alpha: float = 0.05, *args: Any, display_params: bool = True, **kwargs: Any
+        self, alpha: float = 0.05, *args: object, display_params: bool = True, **kwargs: object
     ) -> FitSummary:
         """
         Summarise the estimates by system matrix, and the status of the fit.
@@ -493,7 +466,7 @@ class Reporting(Mixin):
             coefficients, as in statsmodels. The text shows them by system matrix.
         """
         given = signature(MLEResults.summary).bind_partial(self, alpha, *args, **kwargs).arguments
-        names = [str(name) for name in np.atleast_1d(self.model.endog_names)]
+        names = [str(name) for name in self._series]
         many = "display_max_endog" not in given and len(names) > _MOST_SERIES
         if many:
             kwargs["display_max_endog"] = _MOST_SERIES
@@ -507,20 +480,27 @@ class Reporting(Mixin):
             tables[1:1] = [coefficient_table(self._named_rows(), alpha)]
             blocks = self._parameter_tables(alpha)
         note = self.cov_kwds.get("description", "") if self.params_cov is not None else ""
-        endog = self.model.endog
-        sample = sample_line(describe_sample(endog, self.model._index), endog.shape[1], self.filter_results)
         counts = (
             f"AICc {self.aicc:.3f}, of {self._counts[0]} observed values. BIC and HQIC are of the "
             f"{self._counts[1]} periods with a value."
         )
-        return FitSummary(tables, filter(None, (note, sample, counts, *self.status_lines())), blocks)
+        return FitSummary(tables, filter(None, (note, self._sample(), counts, *self.status_lines())), blocks)
+
+    def _sample(self) -> str:
+        """Return the line of `summary` that describes the sample, the filter and the initialization."""
+        res, endog = self.filter_results, self.model.endog
+        names = [name for flag, name in _FILTERS.items() if int(res.filter_method) & flag] or ["conventional"]
+        diffuse = int(res.nobs_diffuse)
+        start = f", exact diffuse start over {diffuse} period{'s' if diffuse > 1 else ''}" if diffuse else ""
+        sample = f"{endog.shape[1]} series, {describe_sample(endog, self.model._index)}"
+        return f"Sample: {sample}. Filter: {', '.join(names)}{start}."
 
     def _named_rows(self) -> pd.DataFrame:
         """Return the rows of `tidy` with a mark on the names of fixed parameters."""
         rows = self._rows()
         return rows.assign(term=rows["term"] + np.where(rows["status"] == "fixed", " (fixed)", ""))
 
-    def _parameter_tables(self, alpha: float) -> list[Any]:
+    def _parameter_tables(self, alpha: float) -> list[SimpleTable]:
         """Return the tables of the estimates."""
         rows = self._named_rows()
         keys = rows["matrix"].unique()
@@ -562,14 +542,16 @@ class Reporting(Mixin):
         out = self.filter_results
         if out.memory_no_forecast_cov or out.memory_no_predicted_cov or not len(complete):
             return ""
-        Z, P, H = (at(getattr(out, name), complete[-1]) for name in _OF_FORECAST)
+        Z, P, H = (
+            at(getattr(out, name), complete[-1]) for name in ("design", "predicted_state_cov", "obs_cov")
+        )
         cov = Z @ P @ Z.T + H
         noise = np.diag(H)
         if np.count_nonzero(H) == len(H) and np.all(noise > _DEPENDENT * np.diag(cov)):
             return ""  # at least this share of each variance is specific to the series
         scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
         values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
-        names = np.atleast_1d(self.model.endog_names)[np.abs(vectors[:, 0]) > 1e-3]
+        names = np.array(self._series, dtype=object)[np.abs(vectors[:, 0]) > 1e-3]
         if len(values) == 1 or values[0] > _DEPENDENT:
             return ""
         return (

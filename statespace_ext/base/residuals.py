@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 from statsmodels.tsa.stattools import acf
 
 from ..engine.arguments import arguments_of, one_of, options_of, positive_number, truth
-from ..engine.representation import Mixin
+from ..engine.representation import Mixin, without
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
@@ -33,9 +34,9 @@ def _ratio(value: Array, variance: Array, of: Array) -> Array:
         return np.where(variance > _NOTHING * of, value / np.sqrt(variance), np.nan)
 
 
-def _disturbances(res: SmootherResults) -> Iterator[tuple[str, Array, Array, Array, Array]]:
+def _disturbances(res: SmootherResults) -> Iterator[tuple[int, str, Array, Array, Array, Array]]:
     """
-    Yield the equation, estimates e, Var[e], covariance of the disturbance, and its positions, by period.
+    Yield the period, equation, estimates e, Var[e], covariance of the disturbance, and its positions.
 
     The estimates are E[eps_t|Y] = y_t - d_t - Z_t E[x_t|Y] for observed values, with the variance
     H - Z_t V_t Z_t', and E[eta_t|Y], with the variance Q - Var[eta_t|Y].
@@ -44,10 +45,10 @@ def _disturbances(res: SmootherResults) -> Iterator[tuple[str, Array, Array, Arr
         seen = np.flatnonzero(~np.isnan(res.endog[:, t]))
         Z, H = at(res.design, t)[seen], at(res.obs_cov, t)[np.ix_(seen, seen)]
         error = res.endog[seen, t] - at(res.obs_intercept, t)[seen] - Z @ res.smoothed_state[:, t]
-        yield "observation", error, H - Z @ res.smoothed_state_cov[:, :, t] @ Z.T, H, seen
+        yield t, "observation", error, H - Z @ res.smoothed_state_cov[:, :, t] @ Z.T, H, seen
         Q, every = at(res.state_cov, t), np.arange(res.k_posdef)
         cov = Q - res.smoothed_state_disturbance_cov[:, :, t]
-        yield "state", res.smoothed_state_disturbance[:, t], cov, Q, every
+        yield t, "state", res.smoothed_state_disturbance[:, t], cov, Q, every
 
 
 def portmanteau(series: Array, lags: Array, box_pierce: bool, model_df: int) -> Array:
@@ -65,7 +66,7 @@ def portmanteau(series: Array, lags: Array, box_pierce: bool, model_df: int) -> 
     return np.array([statistic, chi2.sf(statistic, np.where(lags > model_df, lags - model_df, np.nan))])
 
 
-def _places(variable: Any, names: list[str]) -> list[int]:
+def _places(variable: object, names: list[str]) -> list[int]:
     """
     Return the positions of series given by numbers or names. None selects all series.
 
@@ -77,15 +78,15 @@ def _places(variable: Any, names: list[str]) -> list[int]:
     if variable is None:
         return list(range(len(names)))
     given = list(variable) if isinstance(variable, (list, tuple, np.ndarray, pd.Index)) else [variable]
-    places = {i: place for i, one in enumerate(given) if (place := _place(one, names)) is not None}
-    if len(places) < len(given) or not given:
-        unknown = [repr(one) for i, one in enumerate(given) if i not in places]
+    places = [_place(one, names) for one in given]
+    if None in places or not given:
+        unknown = [repr(one) for one, place in zip(given, places, strict=True) if place is None]
         raise SpecificationError(
             "variable is unknown",
             got=shown(unknown) or "none",
             expected=f"a number below {len(names)}, or a name among {shown(names)}",
         )
-    return list(places.values())
+    return cast("list[int]", places)
 
 
 def _place(one: Any, names: list[str]) -> int | None:
@@ -144,15 +145,12 @@ class Residuals(Mixin):
         if kind == "innovations":
             return self._innovations(standardize)
         res = smoothed_output(self)
-        names = {
-            "observation": np.atleast_1d(self.model.endog_names).tolist(),
-            "state": self.model.shock_names,
-        }
+        names = {"observation": self._series, "state": self.model.shock_names}
         out = {each: np.full((res.nobs, len(names[each])), np.nan) for each in names}
-        for place, (equation, value, cov, of, seen) in enumerate(_disturbances(res)):
+        for t, equation, value, cov, of, seen in _disturbances(res):
             variance = np.diag(cov)
             value = _ratio(value, variance, np.diag(of)) if standardize else value
-            out[equation][place // 2, seen] = value
+            out[equation][t, seen] = value
         labels = self.model.calendar.labels
         if kind == "smoothed":
             return pd.DataFrame(out["observation"], index=labels, columns=names["observation"])
@@ -165,8 +163,7 @@ class Residuals(Mixin):
         values = self.standardized_forecasts_error if standardize else self.forecasts_error
         values = np.where(np.isnan(self.model.endog.T), np.nan, values)
         values[:, : int(self.filter_results.nobs_diffuse)] = np.nan
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        return pd.DataFrame(values.T, index=self.model.calendar.labels, columns=names)
+        return pd.DataFrame(values.T, index=self.model.calendar.labels, columns=self._series)
 
     def outliers(self, threshold: float = 3.0) -> pd.DataFrame:
         r"""
@@ -209,13 +206,9 @@ class Residuals(Mixin):
         Statistical Association 93, 796-806.
         """
         least, res = positive_number(threshold, "threshold"), smoothed_output(self)
-        names = {
-            "observation": np.atleast_1d(self.model.endog_names).tolist(),
-            "state": self.model.shock_names,
-        }
+        names = {"observation": self._series, "state": self.model.shock_names}
         labels, rows = self.model.calendar.labels, []
-        for place, (equation, value, cov, of, seen) in enumerate(_disturbances(res)):
-            t = place // 2
+        for t, equation, value, cov, of, seen in _disturbances(res):
             moving = np.flatnonzero(np.diag(of) > 0)
             block = of[np.ix_(moving, moving)]
             if not len(moving) or np.linalg.matrix_rank(block, hermitian=True) < len(moving):
@@ -227,24 +220,15 @@ class Residuals(Mixin):
             for i in np.flatnonzero(np.abs(statistic) >= least).tolist():
                 size, where = float(u[i] / D[i]), seen[moving[i]]
                 given = float(res.endog[where, t]) if equation == "observation" else np.nan
-                row = (
-                    labels[t],
-                    equation,
-                    names[equation][where],
-                    float(statistic[i]),
-                    size,
-                    float(D[i] ** -0.5),
-                )
-                rows.append((*row, given, given - size))
+                numbers = float(statistic[i]), size, float(D[i] ** -0.5), given, given - size
+                rows.append((labels[t], equation, names[equation][where], *numbers))
         columns = ["period", "equation", "name", "statistic", "size", "se", "value", "without"]
         out = pd.DataFrame(rows, columns=columns)
-        return out.iloc[np.argsort(-np.abs(out["statistic"].to_numpy()), kind="stable")].reset_index(
-            drop=True
-        )
+        return out.sort_values("statistic", key=lambda each: -each.abs(), kind="stable", ignore_index=True)
 
     def plot_diagnostics(
         self,
-        variable: Any = None,
+        variable: object = None,
         lags: int = 10,
         fig: Figure | None = None,
         figsize: tuple[float, float] | None = None,
@@ -277,19 +261,16 @@ class Residuals(Mixin):
         SpecificationError
             If a series is unknown, or has too few residuals.
         """
-        names = [str(name) for name in np.atleast_1d(self.model.endog_names)]
+        names = [str(name) for name in self._series]
         chosen = _places(variable, names)
         fig = new_figure(fig, figsize, (10, 6.0 * len(chosen)))
         parts: Any = [fig] if len(chosen) == 1 else fig.subfigures(len(chosen), 1)
         options = {"missing": "conservative", **options_of(kwargs.pop("acf_kwargs", None), "acf_kwargs")}
+        named = without(self, ())  # statsmodels expects a list of text, also for a single series
+        named.model = SimpleNamespace(endog_names=names)
         for part, place in zip(parts, chosen, strict=True):
-            first = len(part.axes)
             with arguments_of("plot_diagnostics"):
-                super().plot_diagnostics(place, lags, part, acf_kwargs=options, **kwargs)
-            if len(names) == 1:  # statsmodels uses the first character of the name of a single series
-                whole, longest = names[0], kwargs.get("truncate_endog_names", 24)
-                short = whole if len(whole) <= longest else f"{whole[: longest - 3]}..."
-                part.axes[first].set_title(f'Standardized residual for "{short}"')
+                super(Residuals, named).plot_diagnostics(place, lags, part, acf_kwargs=options, **kwargs)
         return fig
 
     def augment(self) -> pd.DataFrame:
@@ -321,6 +302,7 @@ class Residuals(Mixin):
             "residual": self._innovations(False).to_numpy(),
             "std_residual": self._innovations(True).to_numpy(),
         }
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        index = pd.MultiIndex.from_product([self.model.calendar.labels, names], names=["period", "series"])
+        index = pd.MultiIndex.from_product(
+            [self.model.calendar.labels, self._series], names=["period", "series"]
+        )
         return pd.DataFrame({key: value.ravel() for key, value in columns.items()}, index).reset_index()

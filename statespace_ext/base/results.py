@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from inspect import signature
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
 from .forecasts import Forecasts, Predictions, starts_from_earlier_data, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
-from .inference import Derived, Refitting
+from .inference import Derived
 from .reporting import Reporting, normal_quantile
 from .residuals import Residuals, portmanteau
 from .shocks import Shocks
@@ -85,12 +85,12 @@ class Inherited:
             """Return intervals of the estimates; see `MLEResults.conf_int`."""
             ...
 
-        def forecast(self, steps: Any = 1, **kwargs: Any) -> pd.DataFrame | pd.Series[float]:
+        def forecast(self, steps: Any = 1, **kwargs: object) -> pd.DataFrame | pd.Series[float]:
             """Return forecasts; see `MLEResults.forecast`."""
             ...
 
         def predict(
-            self, start: Any = None, end: Any = None, dynamic: Any = False, **kwargs: Any
+            self, start: Any = None, end: Any = None, dynamic: Any = False, **kwargs: object
         ) -> pd.DataFrame | pd.Series[float]:
             """Return predictions; see `MLEResults.predict`."""
             ...
@@ -99,10 +99,9 @@ class Inherited:
 class _Wrapped(type):
     """Metaclass of results. A wrapper of statsmodels counts as an instance of the results that it wraps."""
 
-    def __instancecheck__(cls, instance: Any) -> bool:
-        if isinstance(instance, ResultsWrapper):
-            return super().__instancecheck__(instance._results) or super().__instancecheck__(instance)
-        return super().__instancecheck__(instance)
+    def __instancecheck__(cls, instance: object) -> bool:
+        wrapped = instance._results if isinstance(instance, ResultsWrapper) else instance
+        return super().__instancecheck__(wrapped) or super().__instancecheck__(instance)
 
 
 class StateSpaceResults(
@@ -113,7 +112,6 @@ class StateSpaceResults(
     Shocks,
     StandardErrors,
     Derived,
-    Refitting,
     IncompleteRows,
     Removable,
     LazyOutput,
@@ -137,23 +135,28 @@ class StateSpaceResults(
         self, model: Any, params: object, results: Any, cov_type: str | None = None, *args: Any, **kwargs: Any
     ) -> None:
         lazy = isinstance(results, LazyResults)
-        errors = None if results.memory_no_forecast or lazy else results.standardized_forecasts_error
         unknown = model.unknown_next(np.asarray(params, dtype=float))
         if unknown.any() and not results.memory_no_predicted_mean:
             results.predicted_state = np.array(results.predicted_state)
             results.predicted_state[unknown, -1] = np.nan
-        if errors is not None:
+        if not (lazy or results.memory_no_forecast):
             # statsmodels sets periods without observations to zero; its tests of residuals would count them
-            unseen = np.asarray(results.missing, dtype=bool)
+            errors, unseen = results.standardized_forecasts_error, np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
-        self._own_start = model.user_initialization is None
+        self._own_initialization = model.user_initialization is None
         with results.held_back() if lazy else nullcontext():
             super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
-        self._states: Any = None
+        self._states: SimpleNamespace | None = None
         self._constructed = True
 
     @property
-    def states(self) -> Any:
+    def _series(self) -> list[Hashable]:
+        """The names of the series, as the data have them."""
+        names: list[Hashable] = np.atleast_1d(self.model.endog_names).tolist()
+        return names
+
+    @property
+    def states(self) -> SimpleNamespace:
         """DataFrames of the predicted, filtered and smoothed states, and of their covariances."""
         if self._states is None:
             self._states = frames_of_states(self)
@@ -162,9 +165,9 @@ class StateSpaceResults(
     # -- the model as it was at the pass of the filter -------------------------------------------------
 
     @property
-    def user_initialization(self) -> Any:
+    def user_initialization(self) -> Initialization | None:
         """The initialization of the pass if the user set it on ``model.ssm``; None if it was the model's."""
-        return None if self._own_start else self.filter_results.model.initialization
+        return None if self._own_initialization else self.filter_results.model.initialization
 
     @contextmanager
     def _as_it_was(self) -> Iterator[None]:
@@ -173,10 +176,10 @@ class StateSpaceResults(
         flags = {name: value for name, value in vars(own).items() if isinstance(value, (bool, int, float))}
         with model.preserved():
             vars(model.ssm).update(flags)
-            if not self._own_start:
+            if not self._own_initialization:
                 model.ssm.initialization = own.initialization
             elif model.user_initialization is not None:
-                model.ssm.initialization = model._written_start = own.initialization
+                model.ssm.initialization = model._written_initialization = own.initialization
             yield
 
     def remove_data(self) -> None:
@@ -233,7 +236,6 @@ class StateSpaceResults(
     def attach(self, fit: FitResult, full_output: bool = True) -> None:
         """Attach the outcome of an estimation to the results."""
         self._fit = fit
-        self.mlefit = SimpleNamespace(params=np.asarray(self.params), mle_retvals=None, mle_settings=None)
         self.mle_settings = {"optimizer": fit.method}
         self.mle_retvals = None
         if full_output:
@@ -248,7 +250,9 @@ class StateSpaceResults(
                 "starts": len(fit.starts),
                 "starts_at_best": fit.starts_at_best,
             }
-        self.mlefit.mle_retvals, self.mlefit.mle_settings = self.mle_retvals, self.mle_settings
+        self.mlefit = SimpleNamespace(
+            params=np.asarray(self.params), mle_retvals=self.mle_retvals, mle_settings=self.mle_settings
+        )
 
     @property
     def converged(self) -> bool:
@@ -325,11 +329,8 @@ class StateSpaceResults(
         """
         uncertain = truth(param_uncertainty, "param_uncertainty")
         self._check_keywords("get_prediction", kwargs, "param_uncertainty")
-        for name, count, value in (
-            ("exog", self.model.k_exog, exog),
-            ("state_exog", self.model.k_state_exog, kwargs.get("state_exog")),
-        ):
-            if value is not None and not count:
+        for name, value in (("exog", exog), ("state_exog", kwargs.get("state_exog"))):
+            if value is not None and not self.model.regressor_names[name]:
                 raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
         res = self._entered(kwargs.get("state_exog"))
         after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
@@ -342,7 +343,7 @@ class StateSpaceResults(
         self.model.data.predict_dates = res.model.data.predict_dates
         return out
 
-    def news(self, comparison: Any, *args: Any, **kwargs: Any) -> Any:
+    def news(self, comparison: object, *args: object, **kwargs: object) -> Any:
         """
         Return the effect of new and revised data on predictions; see `MLEResults.news`.
 
@@ -369,11 +370,10 @@ class StateSpaceResults(
         """
         with self._as_it_was(), said_once(), arguments_of("news"):
             given = signature(MLEResults.news).bind(self, comparison, *args, **kwargs).arguments
-            series = np.atleast_1d(self.model.endog_names).tolist()
-            names_among(given.get("impacted_variable"), series, "impacted_variable")
+            names_among(given.get("impacted_variable"), self._series, "impacted_variable")
             return super().news(comparison, *args, **kwargs)
 
-    def simulate(self, nsimulations: int, *args: Any, rng: object = None, **kwargs: Any) -> Any:
+    def simulate(self, nsimulations: int, *args: object, rng: object = None, **kwargs: object) -> Any:
         """
         Simulate at the estimates, as `MLEResults.simulate`.
 
@@ -390,7 +390,7 @@ class StateSpaceResults(
         with res._as_it_was(), arguments_of("simulate"), simulation_seed(generator) as seed:
             return super(StateSpaceResults, res).simulate(count, *args, **seed, **kwargs)
 
-    def _check_keywords(self, method: str, given: Mapping[str, Any], *more: str) -> None:
+    def _check_keywords(self, method: str, given: Mapping[str, object], *more: str) -> None:
         """Reject arguments that neither the method of statsmodels nor the periods after the sample take."""
         model = self.model
         known = [*signature(getattr(MLEResults, method)).parameters, *more, "exog", "state_exog", *MATRICES]
@@ -404,10 +404,9 @@ class StateSpaceResults(
         if model is self.model:
             return self
         run = model.filter if self.smoother_results is None else model.smooth
-        out: StateSpaceResults = run(self.params, includes_fixed=True, cov_type="none")._results
-        return out
+        return cast(StateSpaceResults, run(self.params, includes_fixed=True, cov_type="none")._results)
 
-    def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def append(self, endog: Any, exog: object = None, *args: object, **kwargs: Any) -> Any:
         """
         Append new data; see `MLEResults.append`. Pass ``exog`` and ``state_exog`` for the new periods.
 
@@ -415,7 +414,7 @@ class StateSpaceResults(
         """
         model = self.model
         index = self._continuation(endog, exog)
-        exog = self._new_rows(exog, "exog", endog, index)
+        exog = self._new_rows(exog, len(endog), index)
         if index is not None and model.data.row_labels is None:
             kwargs.setdefault("dates", model.calendar.labels.append(index))
         if self.user_initialization is not None:
@@ -428,26 +427,26 @@ class StateSpaceResults(
         with model.following(index, counts=True):
             return super().append(endog, exog, *args, **kwargs)
 
-    def extend(self, endog: Any, exog: Any = None, fit_kwargs: Any = None, **kwargs: Any) -> Any:
+    def extend(self, endog: Any, exog: object = None, fit_kwargs: object = None, **kwargs: Any) -> Any:
         """Continue with new data after the sample; see `MLEResults.extend`."""
-        model, start = self.model, self.filter_results
+        model, past = self.model, self.filter_results
         index = self._continuation(endog, exog)
-        exog = self._new_rows(exog, "exog", endog, index)
+        exog = self._new_rows(exog, len(endog), index)
         if model.k_state_exog and kwargs.get("state_exog") is not None:
             first, rows = model.inputs_on(kwargs["state_exog"], len(endog))
             kwargs["state_exog"] = self._input_frame(rows, model.nobs, index)
-            start = self._entered(first).filter_results
+            past = self._entered(first).filter_results
         if index is not None and model.data.row_labels is None:
             kwargs.setdefault("dates", index)
         elif index is not None:
-            endog = pd.DataFrame(np.asarray(endog), index=index, columns=np.atleast_1d(model.endog_names))
+            endog = pd.DataFrame(np.asarray(endog), index=index, columns=self._series)
         longer = model.clone(endog, exog, **kwargs)
-        mean, cov = start.predicted_state[..., -1], start.predicted_state_cov[..., -1]
+        mean, cov = past.predicted_state[..., -1], past.predicted_state_cov[..., -1]
         known = Initialization(longer.k_states, "known", constant=mean, stationary_cov=cov)
         longer.ssm.initialization = starts_from_earlier_data(known)
         return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
 
-    def _apply(self, mod: Any, refit: bool = False, fit_kwargs: Any = None) -> Any:
+    def _apply(self, mod: Any, refit: bool = False, fit_kwargs: object = None) -> Any:
         """Return results for other data at the estimates; continue the pass if they extend this sample."""
         mod.ssm.earlier = None if refit else self.filter_results
         try:
@@ -455,36 +454,27 @@ class StateSpaceResults(
         finally:
             mod.ssm.earlier = None
 
-    def _news_previous_results(self, previous: Any, *args: Any, **kwargs: Any) -> Any:
-        """Compute news. An input that was unknown in the earlier sample is taken from this sample."""
-        nobs, inputs = previous.nobs, self.model.state_exog
-        if inputs is not None and nobs < self.nobs and np.isfinite(inputs[nobs - 1]).all():
-            previous = getattr(previous, "_results", previous)._entered(inputs[nobs - 1 : nobs])
-        return super()._news_previous_results(previous, *args, **kwargs)
-
-    def _continuation(self, endog: Any, exog: Any) -> pd.Index | None:
+    def _continuation(self, endog: Any, exog: object) -> pd.Index | None:
         """Return labels of new periods, or None without labels; reject wrong series or periods."""
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        check_same_columns(endog_frame(endog), names, "The new endog")
+        check_same_columns(endog_frame(endog), self._series, "The new endog")
         calendar, steps = self.model.calendar, len(endog)
         return calendar.following(steps, endog, exog) if calendar.given else None
 
-    def _input_frame(self, rows: Array, first: int, index: pd.Index | None) -> Any:
+    def _input_frame(self, rows: Array, first: int, index: pd.Index | None) -> pd.DataFrame:
         """Return rows of ``state_exog`` from a given period on, labelled if the sample is labelled."""
         model, last = self.model, first + len(rows) - 1
         labels = None if model.data.row_labels is None else model.calendar.between(first, last, index)
         return pd.DataFrame(rows, index=labels, columns=model.regressor_names["state_exog"])
 
-    def _new_rows(self, value: object, name: str, endog: Any, index: pd.Index | None) -> Any:
-        """Return regressors of new periods, labelled if the sample is labelled."""
-        frame = regressor_frame(value, len(endog), index, name)
+    def _new_rows(self, exog: object, steps: int, index: pd.Index | None) -> Array | pd.DataFrame | None:
+        """Return ``exog`` of new periods, labelled if the sample is labelled."""
+        frame, names = regressor_frame(exog, steps, index, "exog"), self.model.regressor_names["exog"]
         if frame is None:
             return None
-        labels = self.model.regressor_names[name]
-        check_same_columns(frame, labels, f"The new {name}")
-        rows = np.asarray(frame)
-        unlabelled = index is None or self.model.data.row_labels is None
-        return rows if unlabelled else pd.DataFrame(rows, index=index, columns=labels)
+        check_same_columns(frame, names, "The new exog")
+        if index is None or self.model.data.row_labels is None:
+            return np.asarray(frame)
+        return pd.DataFrame(np.asarray(frame), index=index, columns=self.model.data.orig_exog.columns)
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):
@@ -493,7 +483,7 @@ class StateSpaceResultsWrapper(MLEResultsWrapper):
     def __repr__(self) -> str:
         return repr(self._results)
 
-    def conf_int(self, alpha: float = 0.05) -> Any:
+    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
         """Return confidence intervals with coverage 1 - alpha; see `MLEResults.conf_int`."""
         normal_quantile(alpha)  # raises an error unless 0 < alpha < 1
         return super().conf_int(alpha)
@@ -504,7 +494,7 @@ class StateSpaceResultsWrapper(MLEResultsWrapper):
         whole = r_matrix is None and column is None
         return self._results.model.data.wrap_output(out, "cov") if whole else out
 
-    def impulse_responses(self, steps: int = 1, *args: Any, **kwargs: Any) -> Any:
+    def impulse_responses(self, steps: int = 1, *args: object, **kwargs: object) -> Any:
         """Return the responses to an impulse of a shock; see `MLEResults.impulse_responses`."""
         with arguments_of("impulse_responses"):
             return super().impulse_responses(steps, *args, **kwargs)

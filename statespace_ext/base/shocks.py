@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,9 @@ from ..engine.representation import Mixin
 from ..exceptions import UnsupportedError
 from ..inference.information import delta_covariance
 from ..numerics.incomplete_rows import at
-from ..numerics.linear_algebra import Array, quiet
+from ..numerics.linear_algebra import Array, at_period, quiet
 from ..params.covariance import semidefinite_cholesky
+from ..plots import BAND, LINE, ZERO, band_label, entries, legend_above, new_figure, plain_panel
 from .forecasts import ROUNDING, require_covariances
 from .incomplete_rows import smoothed_output
 from .reporting import normal_quantile
@@ -68,9 +69,27 @@ class ImpulseResponses(Displayed):
         -------
         matplotlib.figure.Figure
         """
-        from ..plots import plot_responses
-
-        return plot_responses(self.estimate, self.se, alpha=alpha, fig=fig, figsize=figsize)
+        errors = normal_quantile(alpha) * self.se
+        words = f"{100 * (1 - alpha):g} % interval, uncertainty of the parameters"
+        shocks, series = list(self.estimate.index.unique(0)), list(self.estimate.columns)
+        fig = new_figure(fig, figsize, (max(2.6 * len(shocks), 4.0) + 0.4, 1.9 * len(series) + 0.9))
+        axes = fig.subplots(len(series), len(shocks), sharex=True, sharey="row", squeeze=False)
+        for j, shock in enumerate(shocks):
+            for i, name in enumerate(series):
+                axis, centre, half = axes[i, j], self.estimate.loc[shock, name], errors.loc[shock, name]
+                axis.fill_between(
+                    centre.index, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0,
+                    label=band_label(words, centre, half),
+                )  # fmt: skip
+                axis.plot(centre.index, centre, color=LINE, linewidth=1.4, label="response")
+                axis.axhline(0.0, color=ZERO, linewidth=0.6, zorder=0.5)
+                plain_panel(axis)
+            axes[0, j].set_title(f"shock {shock}", fontsize="medium", loc="left")
+            axes[-1, j].set_xlabel("periods after the shock", fontsize="small")
+        for i, name in enumerate(series):
+            axes[i, 0].set_ylabel(str(name), fontsize="small")
+        legend_above(fig, *entries(axes), 1 if len(shocks) == 1 else 2)
+        return fig
 
 
 class Shocks(Mixin):
@@ -83,7 +102,7 @@ class Shocks(Mixin):
         *,
         orthogonalized: bool = False,
         cumulative: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> ImpulseResponses:
         r"""
         Compute impulse responses with standard errors by the delta method.
@@ -129,26 +148,26 @@ class Shocks(Mixin):
             "cumulative": truth(cumulative, "cumulative"),
         }
 
-        def responses(params: Array) -> Array:
+        def _responses(params: Array) -> Array:
             with arguments_of("impulse_responses"):
                 each = [self.model.impulse_responses(params, impulse=name, **given) for name in chosen]
             return np.stack([np.asarray(one, dtype=float).reshape(len(one), -1) for one in each])
 
         given["includes_fixed"] = True
         with self._as_it_was():
-            values = responses(np.asarray(self.params, dtype=float))
-            slopes, cov, moves = self.param_slopes(responses)
+            values = _responses(np.asarray(self.params, dtype=float))
+            slopes, cov, moves = self.param_slopes(_responses)
         largest = np.abs(values).max(axis=(0, 1), initial=0.0)
         least = ROUNDING * np.broadcast_to(largest, values.shape)[..., None]
         variance = delta_covariance(slopes[..., None, :], cov, moves, least)[..., 0, 0]
         index = pd.MultiIndex.from_product([chosen, range(values.shape[1])], names=["shock", "step"])
         frames = [
-            pd.DataFrame(each.reshape(len(index), -1), index, np.atleast_1d(self.model.endog_names).tolist())
+            pd.DataFrame(each.reshape(len(index), -1), index, self._series)
             for each in (values, np.sqrt(variance))
         ]
         return ImpulseResponses(*frames)
 
-    def fevd(self, steps: int = 10, *, shares: bool = True, **kwargs: Any) -> pd.DataFrame:
+    def fevd(self, steps: int = 10, *, shares: bool = True, **kwargs: object) -> pd.DataFrame:
         r"""
         Compute the forecast error variance decomposition at the end of the sample.
 
@@ -205,7 +224,7 @@ class Shocks(Mixin):
         out = np.empty((p, count, len(parts) + 1))
         for i in range(count):
             Z, T, H, R, Q = (
-                np.atleast_3d(getattr(future, name))[..., i if getattr(future, name).ndim == 3 else 0]
+                at_period(getattr(future, name), i)
                 for name in ("design", "transition", "obs_cov", "selection", "state_cov")
             )
             out[:, i, :-1] = np.einsum("pi,sij,pj->ps", Z, parts, Z)
@@ -215,8 +234,7 @@ class Shocks(Mixin):
         if share:
             with quiet():
                 out = out / out.sum(axis=2, keepdims=True)
-        names = np.atleast_1d(self.model.endog_names).tolist()
-        index = pd.MultiIndex.from_product([names, range(1, count + 1)], names=["series", "step"])
+        index = pd.MultiIndex.from_product([self._series, range(1, count + 1)], names=["series", "step"])
         single = [("state", "end of sample"), ("noise", "observation")]
         columns = [*(("shock", name) for name in self.model.shock_names), *single]
         labels = pd.MultiIndex.from_tuples(columns, names=["source", "name"])
@@ -262,23 +280,22 @@ class Shocks(Mixin):
         """
         kind = one_of(of, ("series", "states"), "of")
         res, turned = smoothed_output(self), truth(orthogonalized, "orthogonalized")
-        exog, state_exog = self._regressor_parts()
+        model = self.model
+        exog = self._regressor_parts("exog", "obs_coef", model.exog, model.k_endog)
+        state_exog = self._regressor_parts("state_exog", "state_coef", model.state_inputs, model.k_states)
         sources = [("start", "first state"), ("intercept", "intercept")]
         sources += [("exog", name) for name in exog] + [("state_exog", name) for name in state_exog]
-        paths = np.zeros((res.nobs, self.model.k_states, len(sources)))
-        inputs = list(state_exog.values())
-        paths = np.concatenate([paths, _shock_paths(res, turned)], axis=2)
-        paths = _propagated(res, paths, np.stack(inputs, axis=2) if inputs else None, len(sources))
-        sources += [("shock", name) for name in self.model.shock_names]
-        names = list(self.model.state_names)
+        paths = _state_paths(res, turned, list(state_exog.values()), len(sources))
+        sources += [("shock", name) for name in model.shock_names]
+        names = list(model.state_names)
         if kind == "series":
-            names = np.atleast_1d(self.model.endog_names).tolist()
+            names = self._series
             paths = self._of_series(res, paths, list(exog.values()))
             sources.append(("noise", "observation"))
         columns = pd.MultiIndex.from_tuples(
             [(name, *source) for name in names for source in sources], names=["variable", "source", "name"]
         )
-        return pd.DataFrame(paths.reshape(res.nobs, -1), index=self.model.calendar.labels, columns=columns)
+        return pd.DataFrame(paths.reshape(res.nobs, -1), index=model.calendar.labels, columns=columns)
 
     def _of_series(self, res: SmootherResults, paths: Array, exog: list[Array]) -> Array:
         """Return the contributions to the series, with the noise last, from those to the states."""
@@ -296,46 +313,38 @@ class Shocks(Mixin):
         out[:, :, -1] = data - signal
         return out
 
-    def _regressor_parts(self) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Return the contribution (nobs, rows) of each regressor to the intercepts, if the model has them."""
-        blocks = self.model.matrices(np.asarray(self.params, dtype=float))
-        found: list[dict[str, Array]] = []
-        for name, key, data in (
-            ("exog", "obs_coef", self.model.exog),
-            ("state_exog", "state_coef", self.model.state_inputs),
-        ):
-            coef, labels = blocks.get(key), self.model.regressor_names[name]
-            if coef is None or data is None or coef.shape[1:] != (len(labels),):
-                found.append({})
-                continue
-            rows = np.zeros((self.model.k_endog if name == "exog" else self.model.k_states, len(labels)))
-            rows[: len(coef)] = coef
-            found.append({label: np.outer(data[:, j], rows[:, j]) for j, label in enumerate(labels)})
-        return found[0], found[1]
+    def _regressor_parts(self, name: str, key: str, data: Array | None, size: int) -> dict[str, Array]:
+        """Return the contribution (nobs, size) of each regressor to an intercept, if the model has any."""
+        coef = self.model.matrices(np.asarray(self.params, dtype=float)).get(key)
+        labels = self.model.regressor_names[name]
+        if coef is None or data is None or coef.shape[1:] != (len(labels),):
+            return {}
+        rows = np.zeros((size, len(labels)))
+        rows[: len(coef)] = coef
+        return {label: np.outer(data[:, j], rows[:, j]) for j, label in enumerate(labels)}
 
 
-def _shock_paths(res: SmootherResults, turned: bool) -> Array:
-    """Return what each shock adds to the states of each period, (nobs, k, q)."""
-    out = np.zeros((res.nobs, *res.selection.shape[:2]))
+def _state_paths(res: SmootherResults, turned: bool, inputs: list[Array], first: int) -> Array:
+    """
+    Return the contributions to the states, (nobs, k, sources).
+
+    The first source is x_1 and the second the intercept. Inputs end before the source ``first``, where the
+    shocks begin.
+    """
+    out = np.zeros((res.nobs, res.k_states, first + res.k_posdef))
+    out[0, :, 0] = res.smoothed_state[:, 0]
     for t in range(res.nobs - 1):
         shock, R = res.smoothed_state_disturbance[:, t], at(res.selection, t)
         if turned and len(shock):
             L = semidefinite_cholesky(at(res.state_cov, t))
             R, shock = R @ L, np.linalg.lstsq(L, shock, rcond=None)[0]
-        out[t + 1] = R * shock
+        out[t + 1] = at(res.transition, t) @ out[t]
+        out[t + 1, :, first:] += R * shock
+        out[t + 1, :, 1] += at(res.state_intercept, t)
+        for j, part in enumerate(inputs, first - len(inputs)):
+            out[t + 1, :, j] += part[t]
+            out[t + 1, :, 1] -= part[t]
     return out
-
-
-def _propagated(res: SmootherResults, added: Array, inputs: Array | None, first: int) -> Array:
-    """Return the contributions to the states; the first is that of x_1, and inputs come before the shocks."""
-    added[0, :, 0] = res.smoothed_state[:, 0]
-    for t in range(res.nobs - 1):
-        added[t + 1] += at(res.transition, t) @ added[t]
-        added[t + 1, :, 1] += at(res.state_intercept, t)
-        if inputs is not None:
-            added[t + 1, :, first - inputs.shape[2] : first] += inputs[t]
-            added[t + 1, :, 1] -= inputs[t].sum(axis=1)
-    return added
 
 
 def _shock_parts(selection: Array, state_cov: Array) -> Array:

@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
+from ..engine.arguments import only
 from ..engine.representation import Mixin
 from ..exceptions import IdentificationWarning, UnsupportedError, shown, warn
 from ..fit.problem import EstimationProblem
+from ..inference.identification import Identification
 from ..inference.information import (
     MOST,
     CovType,
@@ -41,7 +43,7 @@ class Derivatives(Mixin):
 
     likelihood_neutral: tuple[str, ...] = ("score_obs",)
 
-    def score_obs(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def score_obs(self, params: object, *args: object, **kwargs: object) -> Array:
         """
         Return the score of each period, (nobs, free parameters); see `MLEModel.score_obs`.
 
@@ -52,13 +54,13 @@ class Derivatives(Mixin):
         with self.preserved():
             return period_scores(self, vector, free)
 
-    def observed_information_matrix(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def observed_information_matrix(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return Harvey's information matrix per period; see `MLEModel.observed_information_matrix`."""
         vector, free = self._arguments_of("observed_information_matrix", params, args, kwargs)
         with self.preserved(), quiet():
             return innovations_information(self, vector, free) / (self.nobs - self.ssm.loglikelihood_burn)
 
-    def opg_information_matrix(self, params: object, *args: Any, **kwargs: Any) -> Array:
+    def opg_information_matrix(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return the mean outer product of `score_obs`; see `MLEModel.opg_information_matrix`."""
         vector, free = self._arguments_of("opg_information_matrix", params, args, kwargs)
         with self.preserved():
@@ -87,8 +89,8 @@ class Derivatives(Mixin):
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the Hessian per period, exact or from differences of the exact score."""
-        options = {key: value for key, value in kwargs.items() if key in ("transformed", "includes_fixed")}
-        vector, free = self._vector_and_free(params, *args[:2], **options)
+        given = only(kwargs, "transformed", "includes_fixed")
+        vector, free = self._vector_and_free(params, *args[:2], **given)
         return -observed_information(self, vector, free, self.difference_steps(vector)) / self.nobs
 
     def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
@@ -119,15 +121,14 @@ class StandardErrors(Mixin):
 
     def _get_robustcov_results(self, cov_type: str = "oim", **kwargs: Any) -> Any:
         kwargs.pop("use_self", None)
-        self.cov_kwds: dict[str, Any] = {}
         if cov_type == "custom":
             self.cov_type, self._cov_type = kwargs["custom_cov_type"], cov_type_of("none")
             self._cov = ParamsCov(np.asarray(kwargs["custom_cov_params"]), len(self.params), [])
-            self.cov_kwds["description"] = kwargs["custom_description"]
-            return self
-        self._cov_type = cov_type_of(cov_type)
-        self.cov_type = self._cov_type.name
-        self.cov_kwds["description"] = self._cov_type.description
+            description = kwargs["custom_description"]
+        else:
+            self._cov_type = cov_type_of(cov_type)
+            self.cov_type, description = self._cov_type.name, self._cov_type.description
+        self.cov_kwds = {"description": description}
         return self
 
     @property
@@ -248,7 +249,7 @@ class StandardErrors(Mixin):
         return replace(held, cov=cov)
 
     @cached_property
-    def _found_inside(self) -> Any:
+    def _found_inside(self) -> Identification:
         """The flat directions of the parameters in the interior, with the others fixed at the boundary."""
         if not self._boundary_values:
             return self.identification
@@ -278,18 +279,6 @@ class StandardErrors(Mixin):
         self._require_few()
         return self._compute_cov(cov_type_of(cov_type)).cov
 
-    def cov_params(self, *args: Any, **kwargs: Any) -> Any:
-        """
-        Return the covariance of the estimates, or of linear functions of them; see `Derived`.
-
-        Raises
-        ------
-        UnsupportedError
-            If there are too many parameters to compute the covariance.
-        """
-        self._require_few()
-        return super().cov_params(*args, **kwargs)
-
     def _require_few(self) -> None:
         if self._too_many:
             raise UnsupportedError(
@@ -316,7 +305,7 @@ class StandardErrors(Mixin):
     # -- identification and boundaries -----------------------------------------------------------------
 
     @property
-    def identification(self) -> Any:
+    def identification(self) -> Identification:
         """The flat directions of the likelihood (`Identification`). After `fit`, the first use warns."""
         if not hasattr(self, "_identification"):
             with self._as_it_was():
@@ -327,7 +316,7 @@ class StandardErrors(Mixin):
 
     @property
     def _fixed(self) -> dict[str, float]:
-        return dict(self._fixed_params) if self._has_fixed_params else {}
+        return dict(self._fixed_params or {})
 
     @property
     def boundary(self) -> list[str]:
@@ -474,7 +463,7 @@ def reduced_rank_cov(
     loading = scale[:, None] * vectors[:, keep] * np.sqrt(values[keep])
     m = len(others)
 
-    def score(point: Array) -> Array:
+    def _score(point: Array) -> Array:
         G = point[m:].reshape(loading.shape)
         full = np.array(params)
         full[others] = point[:m]
@@ -487,7 +476,7 @@ def reduced_rank_cov(
 
     point = np.concatenate([params[others], loading.ravel()])
     size = np.concatenate([steps[others], 1e-4 * np.repeat(scale, loading.shape[1])])
-    information = -symmetrize(jacobian(score, point, size))
+    information = -symmetrize(jacobian(_score, point, size))
     weight = 1.0 / np.sqrt(np.clip(np.diag(information), np.finfo(float).tiny, None))
     scaled = information * weight[:, None] * weight
     values = np.linalg.eigvalsh(scaled)

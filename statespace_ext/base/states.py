@@ -138,7 +138,7 @@ class Factors(Displayed):
         return pd.DataFrame(se, index=self.smoothed.index, columns=self.smoothed.columns)
 
 
-def factors_of(results: StateSpaceResults, names: list[str], index: Any) -> Factors:
+def factors_of(results: StateSpaceResults, names: list[str], index: pd.Index) -> Factors:
     """
     Return the factors of results in which they are the first states.
 

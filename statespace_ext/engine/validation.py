@@ -7,7 +7,7 @@ Text and Python dates are read as dates.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -346,8 +346,9 @@ def relabelled(data: Any, labels: pd.Index) -> Any:
     return data.set_axis(labels, axis=0) if isinstance(data, (pd.Series, pd.DataFrame)) else data
 
 
-def check_same_columns(value: Any, names: list[str], what: str) -> None:
+def check_same_columns(value: Any, names: Sequence[object], what: str) -> None:
     """Reject new data with another number of columns, in another order, or of which only some are known."""
+    names = [str(name) for name in names]
     columns = [str(name) for name in value.columns] if isinstance(value, pd.DataFrame) else []
     count = 1 if np.ndim(value) < 2 else np.shape(value)[1]
     if count != len(names) or (columns != names and set(columns) & set(names)):

@@ -167,3 +167,28 @@ def test_regressors_of_another_number_do_not_extend_a_sample() -> None:
     assert np.isfinite(res.extend(returns()[:3], exog=new).llf)
     with pytest.raises(sse.DataError, match="exog"):
         res.extend(returns()[:3], exog=np.ones((3, 3)))
+
+
+def test_what_a_fit_did_not_keep_or_does_not_take() -> None:
+    y = pd.DataFrame(np.cos(np.arange(60.0)).reshape(30, 2), columns=["a", "b"])
+    model = sse.LGSSM(y, 1)
+    with pytest.warns(sse.ConvergenceWarning):
+        lean = model.fit(method="em", maxiter=1, cov_type="none", low_memory=True)
+    with pytest.raises(sse.SpecificationError, match="factors were not computed.*low_memory"):
+        _ = lean.factors
+    with pytest.raises(sse.SpecificationError, match="lags must be smaller.*got 30; expected fewer than 30"):
+        model.smooth(model.start_params).test_serial_correlation(lags=30)
+    with pytest.raises(sse.SpecificationError, match="Covariance options"):
+        model.fit(cov_kwds={"approx_centered": True})
+
+
+def test_formulas_without_their_parts() -> None:
+    data = pd.DataFrame({"a": np.arange(9.0), "x": np.cos(np.arange(9.0))})
+    with pytest.raises(sse.DataError, match="needs its data in a DataFrame: got dict"):
+        sse.DynamicRegression.from_formula("a ~ x", dict(data))
+    for formula in ("~ x", "1 ~ x", "x"):
+        with pytest.raises(sse.SpecificationError, match="no series on the left"):
+            sse.DynamicRegression.from_formula(formula, data)
+    twice = {"const": "random_walk", "Intercept": "static"}
+    with pytest.raises(sse.SpecificationError, match="dynamics names the constant twice"):
+        sse.DynamicRegression.from_formula("a ~ x", data, dynamics=twice)

@@ -251,6 +251,24 @@ class _nothing:  # noqa: N801
     def __exit__(self, *args: object) -> None: ...
 
 
+def test_columns_with_numbers_as_names() -> None:
+    y, x = pd.DataFrame(factor_series()[:, :2]), pd.DataFrame(np.cos(np.arange(60)))
+    with_exog = sse.LGSSM(y[:-1], 1, exog=x[:-1])
+    longer = with_exog.smooth(with_exog.start_params).append(y[-1:], x[-1:])
+    assert list(longer.model.data.orig_exog) == [0] and longer.nobs == 60
+    model = sse.LGSSM(y, 1)
+    res = model.smooth(model.start_params)
+    titles = [axis.get_title() for axis in res.plot_diagnostics("1").axes]
+    assert titles[0] == 'Standardized residual for "1"'
+    assert [axis.get_title(loc="left") for axis in res.plot_forecast(2).axes] == ["0", "1"]
+    (axis,) = res.plot_forecast(2, series="1").axes
+    assert axis.get_title(loc="left") == "1"
+    found = res.get_forecast(2)
+    pd.testing.assert_frame_equal(found.summary_frame(endog="1"), found.summary_frame(endog=1))
+    with pytest.raises(sse.DataError, match="does not have the columns of the model"):
+        model.clone(model.data.orig_endog[[1, 0]])
+
+
 def test_a_fan_without_intervals_says_so() -> None:
     y = frame(returns())
     res = regression(y).fit()

@@ -86,7 +86,7 @@ def test_fits_from_results_have_the_start_of_their_pass(
     if since == "another start":
         res.model.ssm.initialize_approximate_diffuse(10.0)
     elif since == "the start of the constructor":
-        res.model.ssm.initialization = res.model._written_start
+        res.model.ssm.initialization = res.model._written_initialization
     found = refits(monkeypatch)
     with suppress(sse.StateSpaceError):
         CALLS[name](res)

@@ -37,7 +37,7 @@ def test_every_plot_has_a_picture() -> None:
         import_module(each.name)
         for each in pkgutil.walk_packages(statespace_ext.__path__, f"{statespace_ext.__name__}.")
     ]
-    places = [*modules, pictures.Pictures]
+    places = [*modules, pictures.Pictures, pictures.Reporting]
     plots = {name for place in places for name, _ in inspect.getmembers(place, inspect.isfunction)}
     assert {name for name in plots if name.startswith("plot_")} == {
         f"plot_{name}" for name in pictures.PICTURES if name not in pictures.METHODS

@@ -156,9 +156,13 @@ def test_factors_have_the_units_of_their_normalisation(
 
 
 def test_a_missing_matplotlib_is_named(results: sse.LGSSMResults, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-    with pytest.raises(sse.UnsupportedError, match=r"matplotlib, which is not installed.*\[plot\]"):
-        results.plot_factors()
+    with pytest.warns(sse.ConvergenceWarning):
+        fitted = results.model.fit(method="em", maxiter=1, cov_type="none")
+    for module in ("matplotlib.pyplot", "matplotlib.ticker"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for plot in (results.plot_factors, results.plot_diagnostics, fitted.plot_em_trace):
+        with pytest.raises(sse.UnsupportedError, match=r"matplotlib, which is not installed.*\[plot\]"):
+            plot()
 
 
 @pytest.mark.parametrize("variable", [0, 2, 3])
