@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from importlib.util import find_spec
 from numbers import Real
 from typing import Any, TypeGuard
 
@@ -94,8 +95,9 @@ def probability(value: object, name: str) -> float:
         If the value is something else.
     """
     if not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
-        expected = "a number, such as 0.05"
-        raise SpecificationError(f"{name} must be between 0 and 1", got=repr(value), expected=expected)
+        raise SpecificationError(
+            f"{name} must be between 0 and 1", got=repr(value), expected="a number, such as 0.05"
+        )
     return float(value)
 
 
@@ -252,20 +254,16 @@ def check_jobs(n_jobs: int | None) -> None:
     """
     if n_jobs is None:
         return
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
+    if not _is_integer(n_jobs) or n_jobs == 0:
         raise SpecificationError(
             "n_jobs must be a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
         )
-    if n_jobs == 1:
-        return
-    try:
-        import joblib  # noqa: F401
-    except ImportError as error:
+    if n_jobs != 1 and find_spec("joblib") is None:
         raise UnsupportedError(
             "Several processes need joblib, which is not installed",
             got=f"n_jobs={n_jobs}",
             remedy='Install the extra "parallel" (pip install "statespace-ext[parallel]"), or use n_jobs=1.',
-        ) from error
+        )
 
 
 def stream(
@@ -299,8 +297,6 @@ def _limited(function: Callable[..., Any], *task: Any) -> Any:
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        limits: Any = nullcontext()
-    else:
-        limits = threadpool_limits(1)
-    with limits:
+        return function(*task)
+    with threadpool_limits(1):
         return function(*task)

@@ -6,8 +6,9 @@ A model with the mixin `Labelled` uses its calendar wherever statsmodels asks fo
 
 from __future__ import annotations
 
+import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -62,11 +63,6 @@ class Calendar:
         """Whether the labels are dates or periods."""
         return isinstance(self.read, (pd.DatetimeIndex, pd.PeriodIndex))
 
-    @property
-    def timed(self) -> bool:
-        """Whether the labels are dates, periods or times since a start."""
-        return isinstance(self.read, tuple(_RANGES))
-
     # -- the labels after the sample -------------------------------------------------------------------
 
     def ahead(self, steps: int) -> pd.Index:
@@ -78,20 +74,15 @@ class Calendar:
             later = pd.RangeIndex(clock.stop, clock.stop + steps * clock.step, clock.step, name=clock.name)
             kept = later.astype(self.labels.dtype)
             return later if kept.dtype == later.dtype or np.any(kept != later) else kept
-        if clock is None:
-            first = self._next_step
+        if clock is None:  # integer labels go on by ones
+            last = self.labels[-1]
+            first = int(np.floor(last)) + 1 if _is_number(last) else 1
             return pd.RangeIndex(first, first + steps, name="step")
         with _no_notice():
             later = _RANGES[type(clock)](start=clock[-1], periods=steps + 1, freq=clock.freq)[1:]
         if hasattr(clock, "unit"):
             later = later.as_unit(clock.unit)
         return self.in_kind(later.rename(clock.name))
-
-    @property
-    def _next_step(self) -> int:
-        """The number of the first period after the sample, which continues integer labels."""
-        last = self.labels[-1]
-        return int(np.floor(last)) + 1 if _is_number(last) else 1
 
     def in_kind(self, later: Any) -> pd.Index:
         """Convert dates to the kind of labels that the sample has."""
@@ -164,11 +155,7 @@ class Calendar:
     def precedes(self, index: pd.Index, name: str) -> bool:
         """Return whether labels come after the sample; reject duplicates and labels that do not increase."""
         check_index(index, name)
-        try:
-            first, last = _comparable(read_dates(index)[:1], self.read[-1:])
-            return bool(first[0] > last[0])
-        except (TypeError, ValueError):  # different kinds of labels or time zones
-            return False
+        return _hold(operator.gt, read_dates(index)[:1], self.read[-1:])
 
     def check_future(self, index: pd.Index, steps: int, name: str, back: int = 0) -> None:
         """
@@ -201,7 +188,7 @@ class Calendar:
         expected = pd.Index([*own, *later])
         by_rule = back if self._is_open else steps
         rest = index[by_rule:]
-        same = _equal(read_dates(index[:by_rule]), read_dates(expected[:by_rule]))
+        same = _hold(operator.eq, read_dates(index[:by_rule]), read_dates(expected[:by_rule]))
         if same and (not len(rest) or self.precedes(rest, f"future {name}")):
             return
         first_row = "Row t enters x_{t+1}: begin with the last period of the sample."
@@ -270,10 +257,8 @@ class Calendar:
 
     def position(self, key: object, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
-        if isinstance(key, (float, np.floating)) and isinstance(self.clock, pd.RangeIndex):
-            return self._place_of_float(float(key))
-        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            place = self._place_of_number(int(key), numbers_are_labels)
+        if _is_number(key):
+            place = self._place_of_number(np.asarray(key).item(), numbers_are_labels)
             if place is not None:
                 return place
         for index in (self.labels, self.read):
@@ -281,32 +266,26 @@ class Calendar:
                 return _place(index.get_loc(key), side)
             except _NOT_FOUND:
                 continue
-        if not self.timed:
+        if not isinstance(self.read, tuple(_RANGES)):
             raise self._unknown(key)
         try:
             return self._place_of_date(key, side)
         except _NOT_FOUND as error:
             raise self._unknown(key) from error
 
-    def _place_of_float(self, key: float) -> int:
-        """Return the position of a label that is a float, by the rule of the labels."""
-        steps = (key - self.clock.start) / self.clock.step
-        if steps < 0 or not steps.is_integer():
-            raise self._unknown(key)
-        return int(steps)
-
-    def _place_of_number(self, number: int, may_be_label: bool) -> int | None:
-        """Return the position for an integer position or label; None if the label does not exist."""
-        n = len(self.labels)
-        labels = may_be_label and pd.api.types.is_numeric_dtype(self.labels.dtype) and self.labels[0] > n
-        if not (labels and number >= self.labels[0]):
-            if number < -n:
-                raise self._unknown(number)
-            return number + n if number < 0 else number
-        if self.clock is None:
+    def _place_of_number(self, number: float, may_be_label: bool) -> int | None:
+        """Return the position for an integer position or a label; None if the labels have no step."""
+        n, clock = len(self.labels), self.clock
+        if isinstance(number, int):
+            labels = may_be_label and pd.api.types.is_numeric_dtype(self.labels.dtype) and self.labels[0] > n
+            if not (labels and number >= self.labels[0]):
+                if number < -n:
+                    raise self._unknown(number)
+                return number + n * (number < 0)
+        if not isinstance(clock, pd.RangeIndex):
             return None
-        place, rest = divmod(number - self.clock.start, self.clock.step)
-        if rest:
+        place, rest = divmod(number - clock.start, clock.step)
+        if rest or place < 0:
             raise self._unknown(number)
         return int(place)
 
@@ -493,20 +472,15 @@ def _place(at: Any, side: str) -> int:
     return int(places[0 if side == "first" else -1])
 
 
-def _comparable(index: Any, other: Any) -> tuple[Any, Any]:
-    """Return two indexes; if one has periods and the other dates, both become periods."""
-    if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
-        return index.to_period(other.freqstr), other
-    if isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
-        return index, other.to_period(index.freqstr)
-    return index, other
-
-
-def _equal(index: Any, other: Any) -> bool:
+def _hold(relation: Callable[[Any, Any], Any], index: Any, other: Any) -> bool:
+    """Return whether a relation holds for all labels of two indexes; dates become periods beside periods."""
     try:
-        one, two = _comparable(index, other)
-        return bool((one == two).all())
-    except (TypeError, ValueError):  # other frequencies or time zones
+        if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
+            index = index.to_period(other.freqstr)
+        elif isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
+            other = other.to_period(index.freqstr)
+        return all(relation(one, two) for one, two in zip(index, other, strict=True))
+    except (TypeError, ValueError):  # different kinds of labels, frequencies or time zones
         return False
 
 
