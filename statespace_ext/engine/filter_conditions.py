@@ -216,13 +216,8 @@ class Conditions:
         return H[~np.eye(len(H), dtype=bool)]
 
     @property
-    def _partly_missing(self) -> bool:
-        return bool(np.any(self.missing.any(axis=1) & ~self.missing.all(axis=1)))
-
-    @property
     def _diffuse(self) -> bool:
-        start = self.ssm.initialization
-        return has_part(start, "diffuse")
+        return has_part(self.ssm.initialization, "diffuse")
 
     # -- one method per filter -------------------------------------------------------------------------
 
@@ -274,7 +269,8 @@ class Conditions:
                     f"a forecast variance may be as small as {max(smallest, 0.0):.2g}, and statsmodels' "
                     f"univariate filter skips an observation where it is below 1e-10"
                 )
-        if self._partly_missing and np.any(off_diagonal) and univariate_is_wrong():
+        partly_missing = np.any(self.missing.any(axis=1) & ~self.missing.all(axis=1))
+        if partly_missing and np.any(off_diagonal) and univariate_is_wrong():
             yield "rows are partly missing beside a full obs_cov, before statsmodels 0.15"
 
     def _collapsed(self) -> Iterator[str]:
