@@ -185,7 +185,7 @@ def test_fit(name: str) -> None:
 
 @even_cases
 def test_lbfgs_ends_no_higher(name: str) -> None:
-    res, other = fitted(name), build(name).fit(method="lbfgs")
+    res, other = fitted(name), build(name).fit(method="lbfgs", cov_type="none")
     assert other.converged
     assert_allclose(other.llf, res.llf, rtol=0, atol=1e-5)
     assert_allclose(other.matrices["obs_cov"], res.matrices["obs_cov"], rtol=0, atol=0.02)
@@ -194,7 +194,7 @@ def test_lbfgs_ends_no_higher(name: str) -> None:
 @odd_cases
 def test_fit_from_another_start(name: str) -> None:
     model, best = build(name), fitted(name).llf
-    assert_allclose(model.fit(interior(model)).llf, best, rtol=0, atol=1e-5)
+    assert_allclose(model.fit(interior(model), cov_type="none").llf, best, rtol=0, atol=1e-5)
 
 
 @odd_cases
@@ -202,7 +202,7 @@ def test_fit_from_another_start(name: str) -> None:
 def test_em_rises(name: str) -> None:
     model, best = build(name), fitted(name).llf
     try:
-        res = model.fit(interior(model), method="em", maxiter=60, tolerance=0)
+        res = model.fit(interior(model), method="em", maxiter=60, tolerance=0, cov_type="none")
     except UnsupportedError as error:
         assert "proportional" in str(error) and "lbfgs" in str(error)
         assert name == "both move, one proportional"  # the only structure that EM may refuse
