@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from numbers import Real
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from patsy import PatsyError
 
 from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import quiet
+
+T = TypeVar("T")
 
 
 def positive_integer(value: object, name: str) -> int:
@@ -267,7 +269,7 @@ def check_jobs(n_jobs: int | None) -> None:
 
 
 def stream(
-    function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], n_jobs: int | None = None
+    function: Callable[..., Any], tasks: Iterable[tuple[object, ...]], n_jobs: int | None = None
 ) -> Iterator[Any]:
     """
     Yield the results of a function in the order of completion; each process uses one BLAS thread.
@@ -292,7 +294,7 @@ def stream(
     yield from Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
 
 
-def _limited(function: Callable[..., Any], *task: Any) -> Any:
+def _limited(function: Callable[..., T], *task: object) -> T:
     """Call a function with one BLAS thread, if threadpoolctl is available."""
     try:
         from threadpoolctl import threadpool_limits

@@ -18,6 +18,7 @@ import pandas as pd
 from pandas.errors import InvalidIndexError
 
 from ..exceptions import DataError, SpecificationError, shown, warn
+from ..numerics.linear_algebra import Array
 from .representation import Mixin
 from .validation import QUARTER, check_index, labels_of, read_dates, text_format
 
@@ -234,7 +235,7 @@ class Calendar:
 
     # -- positions -------------------------------------------------------------------------------------
 
-    def positions(self, start: Any, end: Any = None, numbers_are_labels: bool = True) -> tuple[int, int]:
+    def positions(self, start: Any, end: object = None, numbers_are_labels: bool = True) -> tuple[int, int]:
         """
         Return the positions of the first and the last period of a range, which may be after the sample.
 
@@ -347,28 +348,29 @@ def calendar_of(labels: Any, nobs: int, freq: object = None, name: str = "endog"
     check_index(index, name)
     read = read_dates(index)
     if isinstance(read, tuple(_RANGES)):
-        clock, inferred = _dated_clock(read, freq, text=read is not index)
+        clock = _dated_clock(read, freq, text=read is not index)
     elif freq is not None:
         raise DataError("freq needs labels that are dates", got=shown(map(repr, index), 3), expected="dates")
     else:
-        clock, inferred = _number_clock(index), False
+        clock = _number_clock(index)
     kept: Any = clock if read is index and isinstance(clock, tuple(_RANGES)) else index
+    inferred = freq is None and getattr(read, "freq", None) is None
     guessed = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 
 
-def _dated_clock(read: Any, freq: object, text: bool) -> tuple[Any, bool]:
-    """Return dates with their frequency (None without one), and whether it was inferred."""
+def _dated_clock(read: Any, freq: object, text: bool) -> Any:
+    """Return dates with their frequency, given or inferred; None without one."""
     own = read.freq
     if not (freq is None or own is None or _same_freq(own, freq, read)):
         raise DataError("freq differs from the frequency of the dates", got=repr(freq), expected=own.freqstr)
     freq = freq if own is None else own
     if isinstance(read, pd.PeriodIndex):
-        return _without_holes(read, text), False
+        return _without_holes(read, text)
     if freq is None:
-        return _inferred(read), True
+        return _inferred(read)
     try:
-        return type(read)(read, freq=freq), False
+        return type(read)(read, freq=freq)
     except ValueError as error:
         raise _off_beat(read, freq, error) from error
 
@@ -460,11 +462,11 @@ def said_once() -> Iterator[None]:
         warn(each.message, each.category)
 
 
-def _is_number(label: Any) -> bool:
+def _is_number(label: object) -> bool:
     return isinstance(label, (int, float, np.integer, np.floating)) and not isinstance(label, bool)
 
 
-def _place(at: Any, side: str) -> int:
+def _place(at: int | slice | Array, side: str) -> int:
     """Return a position from what `Index.get_loc` returns: a position, a slice or a mask."""
     if isinstance(at, slice):
         return int(at.start if side == "first" else at.stop - 1)
@@ -472,7 +474,7 @@ def _place(at: Any, side: str) -> int:
     return int(places[0 if side == "first" else -1])
 
 
-def _hold(relation: Callable[[Any, Any], Any], index: Any, other: Any) -> bool:
+def _hold(relation: Callable[[Any, Any], bool], index: pd.Index, other: pd.Index) -> bool:
     """Return whether a relation holds for all labels of two indexes; dates become periods beside periods."""
     try:
         if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
@@ -518,14 +520,14 @@ class Labelled(Mixin):
     def _get_index_with_final_state(self) -> pd.Index:
         return self.calendar.between(0, len(self.calendar.labels))
 
-    def _get_index_loc(self, key: object, base_index: Any = None) -> tuple[int, pd.Index, bool]:
+    def _get_index_loc(self, key: object, base_index: object = None) -> tuple[int, pd.Index, bool]:
         place = self.calendar.position(key)
         return place, self.calendar.between(0, place), place >= len(self.calendar.labels)
 
     _get_index_label_loc = _get_index_loc
 
     def _get_prediction_index(
-        self, start: Any, end: Any, index: Any = None, silent: bool = False
+        self, start: object, end: object, index: Any = None, silent: bool = False
     ) -> tuple[int, int, int, pd.Index | None]:
         """Return the first and last position in the sample, the number of periods after it, and labels."""
         calendar, n = self.calendar, len(self.calendar.labels)

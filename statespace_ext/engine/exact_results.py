@@ -186,7 +186,7 @@ class Draws(SimulationSmoothResults):
             given |= {variates: mean + made[0] if name == "initial_state" else made, done: True}
         super().simulate(**given)
 
-    def _generator(self, seed: Any) -> Any:
+    def _generator(self, seed: Any) -> np.random.Generator:
         """Return the generator of a seed, by default that of the simulator."""
         if seed is None:
             seed = getattr(self, "rng", None) or getattr(self, "random_state", None)

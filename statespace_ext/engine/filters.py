@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -285,14 +285,14 @@ class GuardedFilter(KalmanFilter):
     chosen_filter: str = ""
     _moments: tuple[Array, Array] | None = None
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
         """Name the class without the guard: the other is made when it is needed."""
         _, _, *rest = super().__reduce_ex__(max(int(protocol), 2))
         return _copied, (type(self).__bases__[1],), *rest
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes; compiled objects stay behind, since a copy of them follows no matrices."""
-        take: Any = getattr(super(), "__setstate__", self.__dict__.update)
+        take = getattr(super(), "__setstate__", self.__dict__.update)
         take(state)
         forget_compiled(self)
 

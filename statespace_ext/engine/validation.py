@@ -159,7 +159,7 @@ def endog_frame(endog: object) -> object:
     return array
 
 
-def _frame_values(data: Any, name: str) -> Array:
+def _frame_values(data: pd.Series | pd.DataFrame, name: str) -> Array:
     """Return the values of a Series or DataFrame as a new float array, (nobs, columns)."""
     frame = data.to_frame() if isinstance(data, pd.Series) else data
     _check_columns(frame.columns, name)
@@ -319,7 +319,7 @@ def series_names(endog: object) -> list[str]:
     return names if named or len(names) > 1 else ["y"]
 
 
-def labels_of(data: Any, steps: int) -> pd.Index | None:
+def labels_of(data: object, steps: int) -> pd.Index | None:
     """Return the labels of new data, one for each period; None if they have none."""
     index = getattr(data, "index", None)
     return index if isinstance(index, pd.Index) and len(index) == steps else None
