@@ -195,8 +195,7 @@ def prefix_terms(model: sse.LGSSM, params: np.ndarray) -> np.ndarray:
     return np.diff([0.0, *growing])
 
 
-@pytest.mark.parametrize("name", MENU)
-@pytest.mark.parametrize("missing", [0.0, 0.3])
+@by_turns("name, missing", MENU, [0.0, 0.3])
 def test_scores_of_the_periods(name: str, missing: float) -> None:
     model, params = sampled(np.random.default_rng(3), 10, 2, 1, missing=missing, **MENU[name])
     index = np.arange(len(params))
