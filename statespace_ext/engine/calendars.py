@@ -354,7 +354,7 @@ def calendar_of(labels: Any, nobs: int, freq: object = None, name: str = "endog"
     else:
         clock = _number_clock(index)
     kept: Any = clock if read is index and isinstance(clock, tuple(_RANGES)) else index
-    inferred = freq is None and getattr(read, "freq", None) is None
+    inferred = [freq, getattr(read, "freq", None)] == [None, None]
     guessed = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 

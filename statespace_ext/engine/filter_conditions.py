@@ -190,7 +190,9 @@ class Conditions:
     def reasons(self, method: str) -> list[str]:
         """Return why a filter is wrong here, or not available; nothing where it is valid."""
         with quiet():
-            common = [] if method == "chandrasekhar" else [*self._roots(), *self._diffuse_start(method)]
+            common = (
+                [] if method == "chandrasekhar" else [*self._stationarity(), *self._diffuse_start(method)]
+            )
             return [*common, *getattr(self, "_" + method.replace(" ", "_"))()]
 
     # -- what the conditions look at -------------------------------------------------------------------
@@ -221,7 +223,7 @@ class Conditions:
 
     # -- one method per filter -------------------------------------------------------------------------
 
-    def _roots(self) -> Iterator[str]:
+    def _stationarity(self) -> Iterator[str]:
         radius = stationary_radius(self.ssm)
         if not radius < STABILITY_LIMIT:
             yield f"there is no stationary start: the transition has a root of modulus {radius:.6g}"
@@ -304,9 +306,9 @@ class Conditions:
             yield "the filter starts from filtered values (timing)"
         if varying:
             return
-        wrong_start = list(self._start())
-        yield from wrong_start
-        if wrong_start:
+        wrong = list(self._initial_cov())
+        yield from wrong
+        if wrong:
             return
         Z, cov = self._first("design"), self.moments[1]
         decrease = largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
@@ -323,10 +325,9 @@ class Conditions:
         mean, _, cov = self.ssm.initialization(model=self.ssm)
         return np.real(mean), np.real(cov)
 
-    def _start(self) -> Iterator[str]:
+    def _initial_cov(self) -> Iterator[str]:
         """Explain why P_1 is not the covariance of the stationary distribution."""
-        start = self.ssm.initialization
-        if start is None:
+        if self.ssm.initialization is None:
             yield "the model has no initial distribution"
             return
         if self._diffuse:

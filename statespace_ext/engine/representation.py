@@ -77,19 +77,19 @@ def own_representation(results: FilterResults) -> OwnRepresentation:
     if results.filter_concentrated:  # the results hold the covariances multiplied by the scale
         own._obs_cov, own._state_cov = own._obs_cov / results.scale, own._state_cov / results.scale
         own.filter_concentrated, own._scale = True, None
-    own.initialization = _copied_start(ssm.initialization)
+    own.initialization = _copied_initialization(ssm.initialization)
     return own
 
 
-def _copied_start(start: Initialization | None) -> Initialization | None:
+def _copied_initialization(initialization: Initialization | None) -> Initialization | None:
     """Return a copy of an initialisation, without its compiled part."""
-    if start is None:
+    if initialization is None:
         return None
-    out = copy(start)
+    out = copy(initialization)
     for name in ("constant", "stationary_cov", "_initialization"):
-        setattr(out, name, np.array(getattr(start, name)))
+        setattr(out, name, np.array(getattr(initialization, name)))
     out._representations, out._initializations = {}, {}
-    out.blocks = {place: _copied_start(block) for place, block in start.blocks.items()}
+    out.blocks = {place: _copied_initialization(each) for place, each in initialization.blocks.items()}
     return out
 
 
