@@ -103,12 +103,18 @@ def examples(session: nox.Session) -> None:
 
 @nox.session(python=NEWEST)
 def docs(session: nox.Session) -> None:
-    """Build the documentation into docs/_build/html: from nothing, warnings fatal; search it (with node)."""
-    session.install(".[docs]")
+    """
+    Build the documentation into docs/_build/html: from nothing, warnings fatal; search it (with node).
+
+    Run the code of its long pages too, which the tests of the sets leave out.
+    """
+    session.install(".[docs,test]")
     shutil.rmtree(ROOT / "docs" / "generated", ignore_errors=True)
     options = ("-W", "--keep-going", "--fresh-env", "-c", "docs")
     session.run("sphinx-build", "--quiet", *options, ".", "docs/_build/html", env={"MPLBACKEND": "Agg"})
     session.run("python", ".ci/check_site.py", "docs/_build/html")
+    session.posargs[:] = ["tests/test_docs.py"]
+    run_tests(session, None, "-m", "slow")
 
 
 @nox.session(python=NEWEST, default=False)

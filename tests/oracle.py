@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -132,10 +133,19 @@ def at(system: System, t: int) -> dict[str, np.ndarray]:
 
 def square_root(cov: np.ndarray) -> np.ndarray:
     """Find a square matrix S with S @ S.T == cov, for a covariance that may be singular."""
+    return _square_root(np.ascontiguousarray(cov, dtype=float).tobytes(), len(cov))
+
+
+@lru_cache(maxsize=64)
+def _square_root(content: bytes, size: int) -> np.ndarray:
+    """Compute it once for the periods of a constant matrix."""
+    cov = np.frombuffer(content).reshape(size, size)
     values, vectors = np.linalg.eigh((cov + cov.T) / 2)
     if values.min() < -1e-10 * max(values.max(), 0.0):
         raise ValueError(f"a covariance has the negative eigenvalue {values.min()}")
-    return vectors * np.sqrt(np.clip(values, 0.0, None))
+    root = vectors * np.sqrt(np.clip(values, 0.0, None))
+    root.flags.writeable = False
+    return root
 
 
 def joint(system: System, n: int, diffuse: ArrayLike | None = None) -> Joint:

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import settings
 from numpy.testing import assert_allclose
-from oracle import System as DenseSystem, condition, dense, dense_diffuse, joint, richardson_gradient
+from oracle import (
+    System as DenseSystem,
+    at,
+    condition,
+    dense,
+    dense_diffuse,
+    joint,
+    richardson_gradient,
+    square_root,
+)
 from scipy.optimize import minimize
 
 from statespace_ext.em.regressions import Moments
@@ -208,9 +217,15 @@ def sampled(
     system, diffuse = dense_system(blank.system(params))
     if diffuse.any() or np.max(system["initial_state_cov"]) > 1e3:
         system["initial_state_cov"] = np.eye(len(diffuse))
-    everything = joint(system, n)
-    u = everything.mean + everything.factor @ rng.standard_normal(everything.factor.shape[1])
-    y = u[-n * p :].reshape(n, p)
+    q, states = blank.ssm.k_posdef, blank.k_states
+    start, shocks, noise = np.split(rng.standard_normal(states + (n - 1) * q + n * p), [states, -n * p])
+    shocks, noise, y = np.append(shocks, np.zeros(q)).reshape(n, q), noise.reshape(n, p), np.zeros((n, p))
+    x = system["initial_state"] + square_root(system["initial_state_cov"]) @ start
+    for t in range(n):
+        m = at(system, t)
+        y[t] = m["obs_intercept"] + m["design"] @ x + square_root(m["obs_cov"]) @ noise[t]
+        shock = m["selection"] @ square_root(m["state_cov"]) @ shocks[t]
+        x = m["state_intercept"] + m["transition"] @ x + shock
     if missing:
         y[rng.random((n, p)) < missing] = np.nan
         y[n // 2] = np.nan

@@ -91,7 +91,7 @@ MODELS: dict[str, Callable[..., Any]] = {
 }
 
 
-def crossed(*kinds: str, every: int = 4) -> Any:
+def crossed(*kinds: str, every: int = 5) -> Any:
     """Models x calendars: by default one calendar in ``every`` for each model, another one for the next."""
     cases = [
         pytest.param(kind, name, marks=[] if (i + j) % every == 0 else pytest.mark.slow)

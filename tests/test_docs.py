@@ -25,6 +25,11 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOTEBOOKS = sorted(ROOT.glob("examples/*.ipynb"))
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 TEST = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
+LONG = (
+    "add_a_model atsm choose_model coming_from dynamic_regression em forecasts inference macro_factors "
+    "missing_data nowcast persistence published_faults"
+).split()
+"""Pages whose code takes more than a second or two: `nox -s docs` runs it, once and not with every set."""
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -58,7 +63,12 @@ def test_pages_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if BLOCK.search(page.read_text("utf-8"))], ids=relative
+    "page",
+    [
+        pytest.param(page, id=relative(page), marks=[pytest.mark.slow] * (page.stem in LONG))
+        for page in PAGES
+        if BLOCK.search(page.read_text("utf-8"))
+    ],
 )
 def test_code_blocks_of_a_page(page: Path) -> None:
     """The blocks run in order, in one namespace; those with prompts print what they say."""

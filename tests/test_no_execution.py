@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pickle
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ def test_the_payload_would_run(tmp_path: Path) -> None:
     assert trace.exists()
 
 
+@cache
 def calls() -> list[tuple[str, str]]:
     """Return module and callee of every call in the library."""
     found = []

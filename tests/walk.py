@@ -48,7 +48,7 @@ def other_start(s: Subject, res: Any) -> None:
 def another_fit(s: Subject, res: Any) -> None:
     """Fit, where the periods are enough."""
     with suppress(StateSpaceError):
-        res.model.fit(s.other, **dict(s.fit))
+        res.model.fit(s.other, **{"cov_type": "none", **dict(s.fit)})
 
 
 DISTURBANCES: dict[str, Callable[[Subject, Any], Any]] = {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
+from importlib.util import find_spec
 from numbers import Real
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ from patsy import PatsyError
 
 from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, nearest, shown
 from ..numerics.linear_algebra import quiet
+
+T = TypeVar("T")
 
 
 def positive_integer(value: object, name: str) -> int:
@@ -94,8 +97,9 @@ def probability(value: object, name: str) -> float:
         If the value is something else.
     """
     if not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
-        expected = "a number, such as 0.05"
-        raise SpecificationError(f"{name} must be between 0 and 1", got=repr(value), expected=expected)
+        raise SpecificationError(
+            f"{name} must be between 0 and 1", got=repr(value), expected="a number, such as 0.05"
+        )
     return float(value)
 
 
@@ -252,25 +256,21 @@ def check_jobs(n_jobs: int | None) -> None:
     """
     if n_jobs is None:
         return
-    if isinstance(n_jobs, bool) or not isinstance(n_jobs, (int, np.integer)) or n_jobs == 0:
+    if not _is_integer(n_jobs) or n_jobs == 0:
         raise SpecificationError(
             "n_jobs must be a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
         )
-    if n_jobs == 1:
-        return
-    try:
-        import joblib  # noqa: F401
-    except ImportError as error:
+    if n_jobs != 1 and find_spec("joblib") is None:
         raise UnsupportedError(
             "Several processes need joblib, which is not installed",
             got=f"n_jobs={n_jobs}",
             remedy='Install the extra "parallel" (pip install "statespace-ext[parallel]"), or use n_jobs=1.',
-        ) from error
+        )
 
 
 def stream(
     function: Callable[..., Any],
-    tasks: Iterable[tuple[Any, ...]],
+    tasks: Iterable[tuple[object, ...]],
     n_jobs: int | None = None,
     ordered: bool = False,
 ) -> Iterator[Any]:
@@ -299,13 +299,11 @@ def stream(
     yield from Parallel(n_jobs=n_jobs, return_as="generator" if ordered else "generator_unordered")(calls)
 
 
-def _limited(function: Callable[..., Any], *task: Any) -> Any:
+def _limited(function: Callable[..., T], *task: object) -> T:
     """Call a function with one BLAS thread, if threadpoolctl is available."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        limits: Any = nullcontext()
-    else:
-        limits = threadpool_limits(1)
-    with limits:
+        return function(*task)
+    with threadpool_limits(1):
         return function(*task)

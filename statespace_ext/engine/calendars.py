@@ -6,8 +6,9 @@ A model with the mixin `Labelled` uses its calendar wherever statsmodels asks fo
 
 from __future__ import annotations
 
+import operator
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ import pandas as pd
 from pandas.errors import InvalidIndexError
 
 from ..exceptions import DataError, SpecificationError, shown, warn
+from ..numerics.linear_algebra import Array
 from .representation import Mixin
 from .validation import QUARTER, check_index, labels_of, read_dates, text_format
 
@@ -62,11 +64,6 @@ class Calendar:
         """Whether the labels are dates or periods."""
         return isinstance(self.read, (pd.DatetimeIndex, pd.PeriodIndex))
 
-    @property
-    def timed(self) -> bool:
-        """Whether the labels are dates, periods or times since a start."""
-        return isinstance(self.read, tuple(_RANGES))
-
     # -- the labels after the sample -------------------------------------------------------------------
 
     def ahead(self, steps: int) -> pd.Index:
@@ -78,20 +75,15 @@ class Calendar:
             later = pd.RangeIndex(clock.stop, clock.stop + steps * clock.step, clock.step, name=clock.name)
             kept = later.astype(self.labels.dtype)
             return later if kept.dtype == later.dtype or np.any(kept != later) else kept
-        if clock is None:
-            first = self._next_step
+        if clock is None:  # integer labels go on by ones
+            last = self.labels[-1]
+            first = int(np.floor(last)) + 1 if _is_number(last) else 1
             return pd.RangeIndex(first, first + steps, name="step")
         with _no_notice():
             later = _RANGES[type(clock)](start=clock[-1], periods=steps + 1, freq=clock.freq)[1:]
         if hasattr(clock, "unit"):
             later = later.as_unit(clock.unit)
         return self.in_kind(later.rename(clock.name))
-
-    @property
-    def _next_step(self) -> int:
-        """The number of the first period after the sample, which continues integer labels."""
-        last = self.labels[-1]
-        return int(np.floor(last)) + 1 if _is_number(last) else 1
 
     def in_kind(self, later: Any) -> pd.Index:
         """Convert dates to the kind of labels that the sample has."""
@@ -164,11 +156,7 @@ class Calendar:
     def precedes(self, index: pd.Index, name: str) -> bool:
         """Return whether labels come after the sample; reject duplicates and labels that do not increase."""
         check_index(index, name)
-        try:
-            first, last = _comparable(read_dates(index)[:1], self.read[-1:])
-            return bool(first[0] > last[0])
-        except (TypeError, ValueError):  # different kinds of labels or time zones
-            return False
+        return _hold(operator.gt, read_dates(index)[:1], self.read[-1:])
 
     def check_future(self, index: pd.Index, steps: int, name: str, back: int = 0) -> None:
         """
@@ -201,7 +189,7 @@ class Calendar:
         expected = pd.Index([*own, *later])
         by_rule = back if self._is_open else steps
         rest = index[by_rule:]
-        same = _equal(read_dates(index[:by_rule]), read_dates(expected[:by_rule]))
+        same = _hold(operator.eq, read_dates(index[:by_rule]), read_dates(expected[:by_rule]))
         if same and (not len(rest) or self.precedes(rest, f"future {name}")):
             return
         first_row = "Row t enters x_{t+1}: begin with the last period of the sample."
@@ -247,7 +235,7 @@ class Calendar:
 
     # -- positions -------------------------------------------------------------------------------------
 
-    def positions(self, start: Any, end: Any = None, numbers_are_labels: bool = True) -> tuple[int, int]:
+    def positions(self, start: Any, end: object = None, numbers_are_labels: bool = True) -> tuple[int, int]:
         """
         Return the positions of the first and the last period of a range, which may be after the sample.
 
@@ -270,10 +258,8 @@ class Calendar:
 
     def position(self, key: object, numbers_are_labels: bool = True, side: str = "first") -> int:
         """Return the position of a label or of an integer position; see `positions`."""
-        if isinstance(key, (float, np.floating)) and isinstance(self.clock, pd.RangeIndex):
-            return self._place_of_float(float(key))
-        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            place = self._place_of_number(int(key), numbers_are_labels)
+        if _is_number(key):
+            place = self._place_of_number(np.asarray(key).item(), numbers_are_labels)
             if place is not None:
                 return place
         for index in (self.labels, self.read):
@@ -281,32 +267,26 @@ class Calendar:
                 return _place(index.get_loc(key), side)
             except _NOT_FOUND:
                 continue
-        if not self.timed:
+        if not isinstance(self.read, tuple(_RANGES)):
             raise self._unknown(key)
         try:
             return self._place_of_date(key, side)
         except _NOT_FOUND as error:
             raise self._unknown(key) from error
 
-    def _place_of_float(self, key: float) -> int:
-        """Return the position of a label that is a float, by the rule of the labels."""
-        steps = (key - self.clock.start) / self.clock.step
-        if steps < 0 or not steps.is_integer():
-            raise self._unknown(key)
-        return int(steps)
-
-    def _place_of_number(self, number: int, may_be_label: bool) -> int | None:
-        """Return the position for an integer position or label; None if the label does not exist."""
-        n = len(self.labels)
-        labels = may_be_label and pd.api.types.is_numeric_dtype(self.labels.dtype) and self.labels[0] > n
-        if not (labels and number >= self.labels[0]):
-            if number < -n:
-                raise self._unknown(number)
-            return number + n if number < 0 else number
-        if self.clock is None:
+    def _place_of_number(self, number: float, may_be_label: bool) -> int | None:
+        """Return the position for an integer position or a label; None if the labels have no step."""
+        n, clock = len(self.labels), self.clock
+        if isinstance(number, int):
+            labels = may_be_label and pd.api.types.is_numeric_dtype(self.labels.dtype) and self.labels[0] > n
+            if not (labels and number >= self.labels[0]):
+                if number < -n:
+                    raise self._unknown(number)
+                return number + n * (number < 0)
+        if not isinstance(clock, pd.RangeIndex):
             return None
-        place, rest = divmod(number - self.clock.start, self.clock.step)
-        if rest:
+        place, rest = divmod(number - clock.start, clock.step)
+        if rest or place < 0:
             raise self._unknown(number)
         return int(place)
 
@@ -368,28 +348,29 @@ def calendar_of(labels: Any, nobs: int, freq: object = None, name: str = "endog"
     check_index(index, name)
     read = read_dates(index)
     if isinstance(read, tuple(_RANGES)):
-        clock, inferred = _dated_clock(read, freq, text=read is not index)
+        clock = _dated_clock(read, freq, text=read is not index)
     elif freq is not None:
         raise DataError("freq needs labels that are dates", got=shown(map(repr, index), 3), expected="dates")
     else:
-        clock, inferred = _number_clock(index), False
+        clock = _number_clock(index)
     kept: Any = clock if read is index and isinstance(clock, tuple(_RANGES)) else index
+    inferred = [freq, getattr(read, "freq", None)] == [None, None]
     guessed = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
     return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
 
 
-def _dated_clock(read: Any, freq: object, text: bool) -> tuple[Any, bool]:
-    """Return dates with their frequency (None without one), and whether it was inferred."""
+def _dated_clock(read: Any, freq: object, text: bool) -> Any:
+    """Return dates with their frequency, given or inferred; None without one."""
     own = read.freq
     if not (freq is None or own is None or _same_freq(own, freq, read)):
         raise DataError("freq differs from the frequency of the dates", got=repr(freq), expected=own.freqstr)
     freq = freq if own is None else own
     if isinstance(read, pd.PeriodIndex):
-        return _without_holes(read, text), False
+        return _without_holes(read, text)
     if freq is None:
-        return _inferred(read), True
+        return _inferred(read)
     try:
-        return type(read)(read, freq=freq), False
+        return type(read)(read, freq=freq)
     except ValueError as error:
         raise _off_beat(read, freq, error) from error
 
@@ -481,11 +462,11 @@ def said_once() -> Iterator[None]:
         warn(each.message, each.category)
 
 
-def _is_number(label: Any) -> bool:
+def _is_number(label: object) -> bool:
     return isinstance(label, (int, float, np.integer, np.floating)) and not isinstance(label, bool)
 
 
-def _place(at: Any, side: str) -> int:
+def _place(at: int | slice | Array, side: str) -> int:
     """Return a position from what `Index.get_loc` returns: a position, a slice or a mask."""
     if isinstance(at, slice):
         return int(at.start if side == "first" else at.stop - 1)
@@ -493,20 +474,15 @@ def _place(at: Any, side: str) -> int:
     return int(places[0 if side == "first" else -1])
 
 
-def _comparable(index: Any, other: Any) -> tuple[Any, Any]:
-    """Return two indexes; if one has periods and the other dates, both become periods."""
-    if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
-        return index.to_period(other.freqstr), other
-    if isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
-        return index, other.to_period(index.freqstr)
-    return index, other
-
-
-def _equal(index: Any, other: Any) -> bool:
+def _hold(relation: Callable[[Any, Any], bool], index: pd.Index, other: pd.Index) -> bool:
+    """Return whether a relation holds for all labels of two indexes; dates become periods beside periods."""
     try:
-        one, two = _comparable(index, other)
-        return bool((one == two).all())
-    except (TypeError, ValueError):  # other frequencies or time zones
+        if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
+            index = index.to_period(other.freqstr)
+        elif isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
+            other = other.to_period(index.freqstr)
+        return all(relation(one, two) for one, two in zip(index, other, strict=True))
+    except (TypeError, ValueError):  # different kinds of labels, frequencies or time zones
         return False
 
 
@@ -544,14 +520,14 @@ class Labelled(Mixin):
     def _get_index_with_final_state(self) -> pd.Index:
         return self.calendar.between(0, len(self.calendar.labels))
 
-    def _get_index_loc(self, key: object, base_index: Any = None) -> tuple[int, pd.Index, bool]:
+    def _get_index_loc(self, key: object, base_index: object = None) -> tuple[int, pd.Index, bool]:
         place = self.calendar.position(key)
         return place, self.calendar.between(0, place), place >= len(self.calendar.labels)
 
     _get_index_label_loc = _get_index_loc
 
     def _get_prediction_index(
-        self, start: Any, end: Any, index: Any = None, silent: bool = False
+        self, start: object, end: object, index: Any = None, silent: bool = False
     ) -> tuple[int, int, int, pd.Index | None]:
         """Return the first and last position in the sample, the number of periods after it, and labels."""
         calendar, n = self.calendar, len(self.calendar.labels)

@@ -186,7 +186,7 @@ class Draws(SimulationSmoothResults):
             given |= {variates: mean + made[0] if name == "initial_state" else made, done: True}
         super().simulate(**given)
 
-    def _generator(self, seed: Any) -> Any:
+    def _generator(self, seed: Any) -> np.random.Generator:
         """Return the generator of a seed, by default that of the simulator."""
         if seed is None:
             seed = getattr(self, "rng", None) or getattr(self, "random_state", None)
@@ -235,17 +235,14 @@ def _put_later(result: SmootherResults, later: SmootherResults, axes: Axes | Non
 
 def _turned(name: str, value: Array, axes: Axes) -> Array:
     """Return output for x, given that for S x."""
-    left = right = None
     if name in _LEFT or name in _BOTH:
-        left, right = axes.back, axes.back if name in _BOTH else None
+        value = np.tensordot(axes.back, value, 1)
     elif name in _ADJOINTS:
-        left, right = axes.forward.T, axes.forward.T if name.endswith("_cov") else None
-    elif name == "tmp3":
-        right = axes.forward.T
-    if left is not None:
-        value = np.tensordot(left, value, 1)
-    if right is not None:
-        value = np.moveaxis(np.tensordot(value, right, (1, 1)), -1, 1)
+        value = np.tensordot(axes.forward.T, value, 1)
+    if name in _BOTH:
+        value = np.moveaxis(np.tensordot(value, axes.back, (1, 1)), -1, 1)
+    elif name in ("scaled_smoothed_estimator_cov", "tmp3"):
+        value = np.moveaxis(np.tensordot(value, axes.forward, (1, 0)), -1, 1)
     return value
 
 
@@ -266,8 +263,9 @@ def _put_filtered(
     unknown = result.predicted_diffuse_state_cov
     if _has_periods(unknown, n + 1):
         unknown[:, :, m + 1 :] = 0.0
-        if np.any(path[-1].predicted_flat):
-            _carry(unknown, system, m)
+        for t in range(m + 1, n + 1) if np.any(path[-1].predicted_flat) else ():  # carry it on
+            T = at_period(system.transition, t - 1)
+            unknown[:, :, t] = T @ unknown[:, :, t - 1] @ T.T
     _put_forecasts(result, smoother, system, m)
 
 
@@ -288,13 +286,6 @@ def _diffuse_periods(path: list[Determined], nobs: int) -> int:
 def _has_periods(value: Array | None, count: int) -> bool:
     """Return whether a pass kept output of all periods; one that conserves memory keeps the last or two."""
     return value is not None and value.shape[-1] == count
-
-
-def _carry(unknown: Array, system: System, m: int) -> None:
-    """Carry what no observation depends on through the transition."""
-    for t in range(m + 1, unknown.shape[-1]):
-        T = at_period(system.transition, t - 1)
-        unknown[:, :, t] = T @ unknown[:, :, t - 1] @ T.T
 
 
 def _put_forecasts(result: SmootherResults, smoother: Smoother, system: System, m: int) -> None:

@@ -190,7 +190,9 @@ class Conditions:
     def reasons(self, method: str) -> list[str]:
         """Return why a filter is wrong here, or not available; nothing where it is valid."""
         with quiet():
-            common = [] if method == "chandrasekhar" else [*self._roots(), *self._diffuse_start(method)]
+            common = (
+                [] if method == "chandrasekhar" else [*self._stationarity(), *self._diffuse_start(method)]
+            )
             return [*common, *getattr(self, "_" + method.replace(" ", "_"))()]
 
     # -- what the conditions look at -------------------------------------------------------------------
@@ -216,17 +218,12 @@ class Conditions:
         return H[~np.eye(len(H), dtype=bool)]
 
     @property
-    def _partly_missing(self) -> bool:
-        return bool(np.any(self.missing.any(axis=1) & ~self.missing.all(axis=1)))
-
-    @property
     def _diffuse(self) -> bool:
-        start = self.ssm.initialization
-        return has_part(start, "diffuse")
+        return has_part(self.ssm.initialization, "diffuse")
 
     # -- one method per filter -------------------------------------------------------------------------
 
-    def _roots(self) -> Iterator[str]:
+    def _stationarity(self) -> Iterator[str]:
         radius = stationary_radius(self.ssm)
         if not radius < STABILITY_LIMIT:
             yield f"there is no stationary start: the transition has a root of modulus {radius:.6g}"
@@ -274,7 +271,8 @@ class Conditions:
                     f"a forecast variance may be as small as {max(smallest, 0.0):.2g}, and statsmodels' "
                     f"univariate filter skips an observation where it is below 1e-10"
                 )
-        if self._partly_missing and np.any(off_diagonal) and univariate_is_wrong():
+        partly_missing = np.any(self.missing.any(axis=1) & ~self.missing.all(axis=1))
+        if partly_missing and np.any(off_diagonal) and univariate_is_wrong():
             yield "rows are partly missing beside a full obs_cov, before statsmodels 0.15"
 
     def _collapsed(self) -> Iterator[str]:
@@ -308,9 +306,9 @@ class Conditions:
             yield "the filter starts from filtered values (timing)"
         if varying:
             return
-        wrong_start = list(self._start())
-        yield from wrong_start
-        if wrong_start:
+        wrong = list(self._initial_cov())
+        yield from wrong
+        if wrong:
             return
         Z, cov = self._first("design"), self.moments[1]
         decrease = largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
@@ -327,10 +325,9 @@ class Conditions:
         mean, _, cov = self.ssm.initialization(model=self.ssm)
         return np.real(mean), np.real(cov)
 
-    def _start(self) -> Iterator[str]:
+    def _initial_cov(self) -> Iterator[str]:
         """Explain why P_1 is not the covariance of the stationary distribution."""
-        start = self.ssm.initialization
-        if start is None:
+        if self.ssm.initialization is None:
             yield "the model has no initial distribution"
             return
         if self._diffuse:

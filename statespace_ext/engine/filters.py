@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -82,8 +82,8 @@ class FilterReport(Displayed):
         return "\n".join(lines)
 
 
-def _fastest(valid: tuple[str, ...], k_endog: int, k_states: int) -> str:
-    """Return the filter that takes the least time, of those that are valid; empty where none is."""
+def _fastest(reasons: dict[str, tuple[str, ...]], k_endog: int, k_states: int) -> str:
+    """Return the valid filter that takes the least time; empty where none is valid."""
     order = ["conventional", "univariate", "collapsed", "univariate collapsed", "chandrasekhar"]
     if k_states < _FEW_STATES:
         order.insert(0, "univariate")
@@ -91,7 +91,7 @@ def _fastest(valid: tuple[str, ...], k_endog: int, k_states: int) -> str:
         order[:0] = ["collapsed", "univariate collapsed"]
     if _has_large_state(k_endog, k_states):
         order.insert(0, "chandrasekhar")
-    return next((name for name in order if name in valid), "")
+    return next((name for name in order if not reasons[name]), "")
 
 
 def _has_large_state(k_endog: int, k_states: int) -> bool:
@@ -119,8 +119,7 @@ def filter_report(model: MLEModel | Representation, params: ArrayLike | None = N
     with _at(model, params) as ssm:
         conditions = Conditions(ssm)
         reasons = {name: tuple(conditions.reasons(name)) for name in FLAGS}
-        valid = tuple(name for name in FLAGS if not reasons[name])
-        return FilterReport(reasons, _fastest(valid, ssm.k_endog, ssm.k_states))
+        return FilterReport(reasons, _fastest(reasons, ssm.k_endog, ssm.k_states))
 
 
 def use_chandrasekhar(model: MLEModel | Representation, params: ArrayLike | None = None) -> None:
@@ -232,10 +231,8 @@ def _at(model: MLEModel | Representation, params: ArrayLike | None) -> Iterator[
     if ssm.endog is None:
         raise UnsupportedError("The representation needs data", remedy="Call `ssm.bind(endog)`.")
     if params is None and ssm is not model:
-        try:
+        with suppress(NotImplementedError):
             params = model.start_params
-        except NotImplementedError:
-            params = None
     if params is None:
         yield ssm
         return
@@ -288,14 +285,14 @@ class GuardedFilter(KalmanFilter):
     chosen_filter: str = ""
     _moments: tuple[Array, Array] | None = None
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[object, ...]:
         """Name the class without the guard: the other is made when it is needed."""
         _, _, *rest = super().__reduce_ex__(max(int(protocol), 2))
         return _copied, (type(self).__bases__[1],), *rest
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the attributes; compiled objects stay behind, since a copy of them follows no matrices."""
-        take: Any = getattr(super(), "__setstate__", self.__dict__.update)
+        take = getattr(super(), "__setstate__", self.__dict__.update)
         take(state)
         forget_compiled(self)
 
@@ -313,26 +310,17 @@ class GuardedFilter(KalmanFilter):
 
     def loglike(self, **kwargs: Any) -> float:
         """Return the log-likelihood."""
-        conditions = self._conditions(kwargs)
-        if conditions is None:
-            return super().loglike(**kwargs)
-        real = self.prefix == "d" and not kwargs.get("complex_step")
-        pays = self.k_states >= _MANY_STATES and not self.filter_concentrated
-        if self.chosen_filter == "chandrasekhar" and real and pays:
-            try:
-                return chandrasekhar_pass(self, *conditions.moments)
-            except NOT_HERE:
-                pass  # the compiled filter says what there is to say
-        with self._started(conditions):
-            return super().loglike(filter_method=self._chosen_method, **kwargs)
+        with self._choice(kwargs) as options:
+            pays = self.k_states >= _MANY_STATES and not self.filter_concentrated and self.prefix == "d"
+            if self._moments is not None and pays:
+                with suppress(*NOT_HERE):  # the compiled filter says what there is to say
+                    return chandrasekhar_pass(self, *self._moments)
+            return super().loglike(**options)
 
     def loglikeobs(self, **kwargs: Any) -> Array:
         """Return the log-likelihood of each period."""
-        conditions = self._conditions(kwargs)
-        if conditions is None:
-            return super().loglikeobs(**kwargs)
-        with self._started(conditions):
-            return super().loglikeobs(filter_method=self._chosen_method, **kwargs)
+        with self._choice(kwargs) as options:
+            return super().loglikeobs(**options)
 
     def smooth(self, smoother_output: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """Return smoothed results, as the representation would without the guard."""
@@ -340,25 +328,23 @@ class GuardedFilter(KalmanFilter):
         require_smoothed(self, results, self.smoother_output if smoother_output is None else smoother_output)
         return results
 
-    def _conditions(self, kwargs: dict[str, Any]) -> Conditions | None:
-        """Return what the choice was checked by; None if it is not right, or more is asked for."""
-        if not self.chosen_filter or not set(kwargs) <= _OF_DERIVATIVES:
-            return None
-        if kwargs.get("complex_step"):
-            return None  # derivatives by complex steps lose digits in the other filters
-        conditions = Conditions(self)
-        return None if conditions.reasons(self.chosen_filter) else conditions
-
-    @property
-    def _chosen_method(self) -> int:
-        return int(self.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | FLAGS[self.chosen_filter])
-
     @contextmanager
-    def _started(self, conditions: Conditions) -> Iterator[None]:
-        """Have the pass take a_1 and P_1 from the conditions, where these computed them."""
+    def _choice(self, kwargs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """
+        Yield the arguments for the chosen filter; those given, if it is not valid or more is asked for.
+
+        The pass takes a_1 and P_1 from the conditions of the Chandrasekhar recursions, which compute them.
+        """
+        # derivatives by complex steps lose digits in the other filters
+        plain = not self.chosen_filter or not set(kwargs) <= _OF_DERIVATIVES or kwargs.get("complex_step")
+        conditions = None if plain else Conditions(self)
+        if conditions is None or conditions.reasons(self.chosen_filter):
+            yield kwargs
+            return
+        method = self.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | FLAGS[self.chosen_filter]
         self._moments = vars(conditions).get("moments")
         try:
-            yield
+            yield {**kwargs, "filter_method": int(method)}
         finally:
             self._moments = None
 

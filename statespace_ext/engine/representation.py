@@ -41,13 +41,13 @@ class OwnRepresentation(SimulationSmoother):
     """
 
     @property
-    def _statespace(self) -> Any:
+    def _statespace(self) -> object:
         """The compiled representation, after a smoother pass that keeps all output."""
         silent = {"update_representation": False, "update_filter": False, "update_smoother": False}
         self.smooth(conserve_memory=0, **silent)
         return self._statespaces[self.prefix]
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the compiled objects behind: copies of them do not follow the matrices."""
         return {**self.__dict__, **{name: {} for name in COMPILED}}
 
@@ -77,25 +77,25 @@ def own_representation(results: FilterResults) -> OwnRepresentation:
     if results.filter_concentrated:  # the results hold the covariances multiplied by the scale
         own._obs_cov, own._state_cov = own._obs_cov / results.scale, own._state_cov / results.scale
         own.filter_concentrated, own._scale = True, None
-    own.initialization = _copied_start(ssm.initialization)
+    own.initialization = _copied_initialization(ssm.initialization)
     return own
 
 
-def _copied_start(start: Initialization | None) -> Initialization | None:
+def _copied_initialization(initialization: Initialization | None) -> Initialization | None:
     """Return a copy of an initialisation, without its compiled part."""
-    if start is None:
+    if initialization is None:
         return None
-    out = copy(start)
+    out = copy(initialization)
     for name in ("constant", "stationary_cov", "_initialization"):
-        setattr(out, name, np.array(getattr(start, name)))
+        setattr(out, name, np.array(getattr(initialization, name)))
     out._representations, out._initializations = {}, {}
-    out.blocks = {place: _copied_start(block) for place, block in start.blocks.items()}
+    out.blocks = {place: _copied_initialization(each) for place, each in initialization.blocks.items()}
     return out
 
 
 def forget_compiled(ssm: Representation) -> None:
     """Drop the compiled objects of a representation; once unpickled they no longer follow the matrices."""
-    owners: list[tuple[Any, tuple[str, ...]]] = [(ssm, COMPILED)]
+    owners: list[tuple[object, tuple[str, ...]]] = [(ssm, COMPILED)]
     owners += [(start, ("_representations", "_initializations")) for start in parts_of(ssm.initialization)]
     for owner, names in owners:
         for name in names:
@@ -132,14 +132,14 @@ def preserved(model: MLEModel, in_place: bool = True) -> Iterator[None]:
                 setattr(owner, name, array)
 
 
-def _restore(owner: Any, attributes: dict[str, Any]) -> None:
+def _restore(owner: object, attributes: dict[str, object]) -> None:
     """Set the attributes of an object to what they were."""
     vars(owner).update(attributes)
     for name in vars(owner).keys() - attributes.keys():
         delattr(owner, name)
 
 
-def _arrays(model: MLEModel) -> list[tuple[Any, str, Array, Array]]:
+def _arrays(model: MLEModel) -> list[tuple[object, str, Array, Array]]:
     """Return the arrays of a model that ``update`` may write into, with copies of them."""
     owners = [(model, name) for name, value in vars(model).items() if isinstance(value, np.ndarray)]
     owners += [(model.ssm, f"_{name}") for name in MATRICES]

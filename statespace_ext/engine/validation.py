@@ -91,25 +91,22 @@ def read_dates(labels: Any) -> Any:
 
     Anything else is returned as it is.
     """
-    if not isinstance(labels, (list, tuple, np.ndarray, pd.Index, pd.Series)) or np.ndim(labels) != 1:
+    if np.ndim(labels) != 1:
         return labels
     index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
+    kind = index.inferred_type
     try:
-        read = _read(index) if len(index) else None
-    except (TypeError, ValueError):
-        read = None
-    return labels if read is None else read
-
-
-def _read(index: pd.Index) -> pd.Index | None:
-    """Return labels as dates or periods, or None if they are neither; errors where one of them is not."""
-    if index.inferred_type in ("date", "datetime"):
-        return pd.DatetimeIndex(index)
-    first = str(index[0]) if index.inferred_type == "string" else ""
-    if QUARTER.fullmatch(first):
-        return pd.PeriodIndex(index, freq="Q")
-    pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
-    return None if pattern is None else pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
+        first = str(index[0]) if kind == "string" else ""
+        pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
+        if kind in ("date", "datetime"):
+            return pd.DatetimeIndex(index)
+        if QUARTER.fullmatch(first):
+            return pd.PeriodIndex(index, freq="Q")
+        if pattern is not None:
+            return pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
+    except (IndexError, TypeError, ValueError):  # no label, or a later one is not a date
+        pass
+    return labels
 
 
 def as_dates(labels: Any, name: str) -> pd.DatetimeIndex | pd.PeriodIndex:
@@ -162,14 +159,13 @@ def endog_frame(endog: object) -> object:
     return array
 
 
-def _frame_values(data: Any, name: str) -> Array:
+def _frame_values(data: pd.Series | pd.DataFrame, name: str) -> Array:
     """Return the values of a Series or DataFrame as a new float array, (nobs, columns)."""
     frame = data.to_frame() if isinstance(data, pd.Series) else data
     _check_columns(frame.columns, name)
-    kinds = list(frame.dtypes)
-    bad = [str(c) for c, kind in zip(frame.columns, kinds, strict=True) if not _is_number(kind, name)]
+    bad = [str(column) for column, kind in frame.dtypes.items() if not _is_number(kind, name)]
     if bad:
-        raise _not_numbers(name, f"columns {shown(bad)} of type {shown([str(kind) for kind in kinds])}")
+        raise _not_numbers(name, f"columns {shown(bad)} of type {shown(frame.dtypes)}")
     columns = [frame.iloc[:, j].to_numpy(dtype=float, na_value=np.nan) for j in range(frame.shape[1])]
     return np.column_stack(columns) if columns else np.zeros((len(frame), 0))
 
@@ -177,7 +173,7 @@ def _frame_values(data: Any, name: str) -> Array:
 def _numeric_array(value: object, name: str) -> Array:
     """Return an array-like as a new float array; masked values are missing ones."""
     try:
-        array: Any = value if isinstance(value, np.ma.MaskedArray) else np.asarray(value)
+        array: Any = np.asanyarray(value)
     except ValueError as error:
         raise _not_numbers(name, "a sequence with rows of different lengths") from error
     if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
@@ -323,7 +319,7 @@ def series_names(endog: object) -> list[str]:
     return names if named or len(names) > 1 else ["y"]
 
 
-def labels_of(data: Any, steps: int) -> pd.Index | None:
+def labels_of(data: object, steps: int) -> pd.Index | None:
     """Return the labels of new data, one for each period; None if they have none."""
     index = getattr(data, "index", None)
     return index if isinstance(index, pd.Index) and len(index) == steps else None

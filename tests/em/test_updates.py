@@ -9,7 +9,7 @@ import pytest
 from em_cases import DESIGN, KNOWN, NAN, SPECIFICATIONS, N, case, maximised, places, updates_of
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense, expected_sums, richardson_gradient
-from systems import ExpectedLikelihood, dense_llf, dense_system, draw_params, maximise, sampled
+from systems import ExpectedLikelihood, by_turns, dense_llf, dense_system, draw_params, maximise, sampled
 
 from statespace_ext.em.updates import StationaryTerm
 from statespace_ext.lgssm.model import LGSSM
@@ -29,8 +29,7 @@ def slope(function: Callable, params: np.ndarray, free: np.ndarray) -> np.ndarra
 # -- each update -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.3])
-@pytest.mark.parametrize("name", SPECIFICATIONS)
+@by_turns("name, missing", SPECIFICATIONS, [0.0, 0.3])
 def test_each_update_is_a_conditional_maximum(name: str, missing: float) -> None:
     """
     It moves its own parameters, raises the dense expected log-likelihood, and leaves no slope in it.

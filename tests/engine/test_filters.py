@@ -488,7 +488,7 @@ def test_flags_of_the_user_survive() -> None:
     ],
 )
 def test_the_fastest(k: int, p: int, start: str, expected: str) -> None:
-    y, system = drawn(0, k, p, n=25 if k < 10 else 10, initialization=start)  # the dense one is n k wide
+    y, system = drawn(0, k, p, n=25 if k < 10 else 4, initialization=start)  # the dense one is n k wide
     ssm, exact = representation(y, system), dense(y, system)
     assert sse.use_fastest_filter(ssm) == expected
     assert ssm.chosen_filter == (expected if expected != "conventional" else "")

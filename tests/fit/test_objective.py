@@ -115,7 +115,7 @@ def fitted(model: Any, method: str, **options: Any) -> Any:
         return model.fit(method=method, cov_type="none", **options)
 
 
-QUICK = {("one factor", method) for method in METHODS} | {(name, "auto") for name in MODELS}
+QUICK = {("one factor", method) for method in METHODS if method != "nm"} | {(name, "auto") for name in MODELS}
 QUICK |= {
     (name, "lbfgs") for name in ("CAPM", "regression, diagonal", "not identified", "a pattern in obs_cov")
 }

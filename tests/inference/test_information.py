@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from oracle import joint, richardson_gradient
 from random_models import dense_form
 from statsmodels.tsa.statespace.mlemodel import MLEModel
-from systems import dense_llf, sampled
+from systems import by_turns, dense_llf, sampled
 
 import statespace_ext as sse
 from statespace_ext.inference.information import (
@@ -48,8 +48,7 @@ def richardson_information(model: LGSSM, params: np.ndarray) -> np.ndarray:
     return -richardson_gradient(gradient, params, levels=3)
 
 
-@pytest.mark.parametrize("missing", [0.0, 0.3])
-@pytest.mark.parametrize("name", SPECIFICATIONS)
+@by_turns("name, missing", SPECIFICATIONS, [0.0, 0.3])
 def test_observed_information(name: str, missing: float) -> None:
     """Away from a maximum too: second derivatives, whatever the score."""
     model, params = sampled(np.random.default_rng(80), 25, 2, 1, missing=missing, **SPECIFICATIONS[name])
@@ -196,8 +195,7 @@ def prefix_terms(model: sse.LGSSM, params: np.ndarray) -> np.ndarray:
     return np.diff([0.0, *growing])
 
 
-@pytest.mark.parametrize("name", MENU)
-@pytest.mark.parametrize("missing", [0.0, 0.3])
+@by_turns("name, missing", MENU, [0.0, 0.3])
 def test_scores_of_the_periods(name: str, missing: float) -> None:
     model, params = sampled(np.random.default_rng(3), 10, 2, 1, missing=missing, **MENU[name])
     index = np.arange(len(params))

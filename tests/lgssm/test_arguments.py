@@ -16,25 +16,13 @@ from statespace_ext import EstimationError, ParameterError, SpecificationError, 
 # -- parameter vectors ---------------------------------------------------------------------------------------
 
 TAKES_PARAMS: dict[str, Callable[[sse.LGSSM, Any], object]] = {
-    "loglike": lambda m, v: m.loglike(v),
-    "loglikeobs": lambda m, v: m.loglikeobs(v),
-    "score": lambda m, v: m.score(v),
-    "score_obs": lambda m, v: m.score_obs(v),
-    "hessian": lambda m, v: m.hessian(v),
-    "update": lambda m, v: m.update(v),
-    "smooth": lambda m, v: m.smooth(v),
-    "filter": lambda m, v: m.filter(v),
-    "simulate": lambda m, v: m.simulate(v, 5),
-    "impulse_responses": lambda m, v: m.impulse_responses(v),
-    "system": lambda m, v: m.system(v),
-    "matrices": lambda m, v: m.matrices(v),
-    "identification": lambda m, v: m.identification(v),
-    "transform_params": lambda m, v: m.transform_params(v),
-    "untransform_params": lambda m, v: m.untransform_params(v),
-    "observed_information_matrix": lambda m, v: m.observed_information_matrix(v),
-    "opg_information_matrix": lambda m, v: m.opg_information_matrix(v),
-    "fit": lambda m, v: m.fit(v),
-}
+    name: lambda m, v, name=name: getattr(m, name)(v)
+    for name in (
+        *("loglike", "loglikeobs", "score", "score_obs", "hessian", "update", "smooth", "filter"),
+        *("impulse_responses", "system", "matrices", "identification", "transform_params", "fit"),
+        *("untransform_params", "observed_information_matrix", "opg_information_matrix"),
+    )
+} | {"simulate": lambda m, v: m.simulate(v, 5)}
 takes_params = pytest.mark.parametrize("call", TAKES_PARAMS.values(), ids=TAKES_PARAMS.keys())
 
 

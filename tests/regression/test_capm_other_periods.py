@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from capm import BETA_MOVES, H, N, Raw, raw_fit, raw_returns
+from capm import BETA_MOVES, H, N, Raw, raw_fit
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
@@ -17,30 +17,8 @@ from statespace_ext.exceptions import DataError
 
 
 @pytest.fixture(scope="module")
-def raw() -> Raw:
-    return raw_returns()
-
-
-@pytest.fixture(scope="module")
-def sample(raw: Raw) -> Raw:
-    return raw[:N]
-
-
-@pytest.fixture(scope="module")
-def future(raw: Raw) -> Raw:
-    return raw[N:]
-
-
-@pytest.fixture(scope="module")
 def res() -> sse.CAPMResults:
     return raw_fit()
-
-
-@pytest.fixture(scope="module")
-def plain(sample: Raw, res: Any) -> sse.DynamicRegressionResults:
-    """The same model and parameters without the thin form."""
-    model = sse.DynamicRegression(sample.excess, sample.regressors(), dynamics=BETA_MOVES)
-    return model.smooth(np.asarray(res.params))
 
 
 # -- other periods -----------------------------------------------------------------------------------------

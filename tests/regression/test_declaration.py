@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from capm import BETA_MOVES, BOTH_MOVE, N, returns_with_gaps
+from capm import BETA_MOVES, BOTH_MOVE, N
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
@@ -22,11 +22,6 @@ from statespace_ext.exceptions import (
 )
 
 Data = tuple[pd.DataFrame, pd.DataFrame]
-
-
-@pytest.fixture(scope="module")
-def data() -> Data:
-    return returns_with_gaps()
 
 
 # -- bad input ---------------------------------------------------------------------------------------------

@@ -147,7 +147,9 @@ def test_the_first_rows_do_not_depend_on_earlier_matrices() -> None:
     assert_allclose(smoother.loglike(model.system(usual)), model.loglike(usual), rtol=1e-11)
 
 
-@pytest.mark.parametrize("kind", ["unstructured", "diagonal", "factor:1"])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("unstructured", marks=pytest.mark.slow), "diagonal", "factor:1"]
+)
 def test_a_fit_takes_few_scores(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four assets over 90 months took 600 to 820 scores by L-BFGS in coordinates of complete data."""
     y, x = simulated(np.random.default_rng(4), 90, 4)

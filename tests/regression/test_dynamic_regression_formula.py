@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from capm import BETA_MOVES, N, gls, random_walks, returns_with_gaps
+from capm import BETA_MOVES, N, gls, random_walks
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
@@ -20,16 +20,6 @@ from statespace_ext.exceptions import (
 )
 
 Data = tuple[pd.DataFrame, pd.DataFrame]
-
-
-@pytest.fixture(scope="module")
-def data() -> Data:
-    return returns_with_gaps()
-
-
-@pytest.fixture(scope="module")
-def res(data: Data) -> sse.DynamicRegressionResults:
-    return sse.DynamicRegression(*data, dynamics=BETA_MOVES).fit()
 
 
 # -- formulas ----------------------------------------------------------------------------------------------

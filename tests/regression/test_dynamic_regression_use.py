@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from capm import BETA_MOVES, N, returns_with_gaps, simulated
+from capm import BETA_MOVES, N, simulated
 from numpy.testing import assert_allclose
 from oracle import richardson_gradient
 
@@ -22,19 +22,9 @@ Data = tuple[pd.DataFrame, pd.DataFrame]
 
 
 @pytest.fixture(scope="module")
-def data() -> Data:
-    return returns_with_gaps()
-
-
-@pytest.fixture(scope="module")
 def future(data: Data) -> pd.DataFrame:
     index = pd.period_range(data[0].index[-1] + 1, periods=6, freq="M")
     return pd.DataFrame({"const": 1.0, "MKT": [1.5, -2.0, 0.3, 4.0, 0.0, -1.0]}, index=index)
-
-
-@pytest.fixture(scope="module")
-def res(data: Data) -> sse.DynamicRegressionResults:
-    return sse.DynamicRegression(*data, dynamics=BETA_MOVES).fit()
 
 
 def first(data: Data, m: int, params: Any) -> sse.DynamicRegressionResults:

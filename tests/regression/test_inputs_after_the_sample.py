@@ -29,6 +29,16 @@ SPECS: dict[str, dict[str, Any]] = {
 }
 every_spec = pytest.mark.parametrize("spec", SPECS)
 horizons = pytest.mark.parametrize("h", [1, 2, 5])
+in_pairs = pytest.mark.parametrize(
+    ("spec", "h", "known"),
+    [
+        pytest.param(spec, h, known, marks=[pytest.mark.slow] * ((i + j + known) % 2))
+        for i, spec in enumerate(SPECS)
+        for j, h in enumerate((1, 2, 5))
+        for known in (True, False)
+    ],
+)
+"""Each specification meets each horizon, and each of both each last row; the other cells are slow."""
 last_row = pytest.mark.parametrize("known", [True, False], ids=["known last row", "NaN last row"])
 EXOG = np.random.default_rng(5).standard_normal((N + MOST, 1))
 INPUTS = np.random.default_rng(6).standard_normal((N + MOST, 2))
@@ -146,9 +156,7 @@ def test_forecasts(spec: str, h: int, known: bool) -> None:
     check(res, spec, h, N, rows(h))
 
 
-@every_spec
-@horizons
-@last_row
+@in_pairs
 def test_append_and_extend_and_what_comes_after_them(spec: str, h: int, known: bool) -> None:
     first = results(spec, known)
     more, llf = N + h, reference(spec, 1, N + h)[2]
@@ -165,9 +173,7 @@ def test_append_and_extend_and_what_comes_after_them(spec: str, h: int, known: b
     check(again, spec, 2, more + 2, rows(2, more + 2))
 
 
-@every_spec
-@horizons
-@last_row
+@in_pairs
 def test_simulations_after_the_sample(spec: str, h: int, known: bool) -> None:
     """A path without shocks from a state is the mean; another input moves a path as it moves the mean."""
     res, given = results(spec, known), rows(h)

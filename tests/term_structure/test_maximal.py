@@ -32,18 +32,28 @@ ROOTS: dict[str, tuple[complex, ...]] = {
 }
 
 
+def _model(k: int, **options: Any) -> sse.ATSM:
+    y = random_panel(np.random.default_rng(3), 40, TAU)
+    y += 0.002 * np.random.default_rng(4).standard_normal(y.shape)
+    return sse.ATSM(y, TAU, k, identification="jsz-pairs", **options)
+
+
+@cache
+def _start(k: int, **options: Any) -> np.ndarray:
+    """Return default start values, once for all roots."""
+    return np.asarray(_model(k, **options).start_params)
+
+
 @cache
 def model_at(roots: tuple[complex, ...], **options: Any) -> tuple[sse.ATSM, np.ndarray]:
     """Return a model of decimal yields, and parameters with these Q-roots, once for all tests."""
     k = len(roots)
-    y = random_panel(np.random.default_rng(3), 40, TAU)
-    y += 0.002 * np.random.default_rng(4).standard_normal(y.shape)
-    model = sse.ATSM(y, TAU, k, identification="jsz-pairs", **options)
+    model = _model(k, **options)
     values = paired(np.array(roots, dtype=complex))
     at = {"pairs_Q": values[k % 2 :].reshape(-1, 2), "drift_Q": [[0.004 * np.prod(np.abs(roots) + 0.1)]]}
     if k % 2:
         at["roots_Q"] = values[:1, None]
-    params = model.layout.project({key: np.asarray(v) for key, v in at.items()}, model.start_params)
+    params = model.layout.project({key: np.asarray(v) for key, v in at.items()}, _start(k, **options))
     params.flags.writeable = False
     return model, params
 
@@ -64,7 +74,7 @@ def prices(K: np.ndarray, kappa: np.ndarray, cov: np.ndarray, tau: float) -> tup
 @pytest.mark.parametrize("name", ROOTS)
 def test_loadings_are_those_of_the_matrix_exponential(name: str) -> None:
     """From another form with the same roots and drift: the companion of the characteristic polynomial."""
-    model, params = model_at(ROOTS[name])
+    model, params = model_at(ROOTS[name], obs_cov="scalar")
     at, W = model.matrices(params), model.panel.weights
     k, tail = len(ROOTS[name]), np.poly(-np.array(ROOTS[name])).real[:0:-1]
     K = -np.eye(k, k=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import copy
 import pickle
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,17 @@ def built(gaps: float = 0.0, **options: Any) -> sse.ATSM:
     yields = random_panel(np.random.default_rng(3), 40, TAU)
     data = macro(gaps=gaps).set_index(yields.index)
     return sse.ATSM(yields, TAU, **{"macro": data, **options})
+
+
+@cache
+def _start(options: str) -> np.ndarray:
+    """Return default start values, once for all tests: where yields have errors, they take a search."""
+    return np.asarray(built(**ast.literal_eval(options)).start_params)
+
+
+def start_of(**options: Any) -> np.ndarray:
+    """Return parameters of `built` with these options, with gaps or without."""
+    return _start(repr(dict(sorted({"obs_cov": "diagonal", "time": "continuous", **options}.items()))))
 
 
 def published(shared_data: Path, **options: Any) -> sse.ATSM:
@@ -116,7 +129,7 @@ def test_likelihood(time: str, obs_cov: str) -> None:
     """Of the joint normal distribution; of exact portfolios, from a regression and from errors."""
     exact = obs_cov == "exact-portfolios"
     model = built(0.0 if exact else 0.1, time=time, obs_cov=obs_cov)
-    params = np.asarray(model.start_params)
+    params = start_of(time=time, obs_cov=obs_cov)
     at, dt = model.dynamics(params), 1.0 / 12.0
     block = np.block([[-at.K_P, at.cov], [np.zeros((5, 5)), at.K_P.T]]) * dt
     expm = scipy.linalg.expm(block)
@@ -147,7 +160,7 @@ def test_likelihood(time: str, obs_cov: str) -> None:
 
 def test_yields_have_no_loading_on_macro_factors_and_premia_have() -> None:
     model = built(time="discrete")
-    params = np.asarray(model.start_params)
+    params = start_of(time="discrete", obs_cov="diagonal")
     curves, at = model.curves(params), model.dynamics(params)
     assert not np.any(curves.yields(TAU).slope[:, 3:])
     ahead = curves.average_short_rate(TAU[:2])
@@ -181,7 +194,7 @@ def test_prices_of_risk_element_by_element() -> None:
 
 def test_what_nothing_identifies_is_not_printed() -> None:
     model = built()
-    res = model.smooth(model.start_params)
+    res = model.smooth(start_of(), cov_type="none")
     table = res.matrices_table()
     assert not [row for row in table.loc["K_Q"].index if {"GRO", "INF"} & set(row)]
     assert {"GRO", "INF"} <= set(table.loc["K_P"].index.get_level_values("row"))
@@ -203,7 +216,7 @@ def test_what_nothing_identifies_is_not_printed() -> None:
 )
 def test_ways_in(options: dict[str, Any]) -> None:
     model = built(**options)
-    params, data = np.asarray(model.start_params), model.panel.endog
+    params, data = start_of(**options), model.panel.endog
     given = {"cov_type": "none" if options else "oim"}  # standard errors with one of the options
     res = model.smooth(params, **given)
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model)), model.clone(data)):
@@ -223,7 +236,7 @@ def test_ways_in(options: dict[str, Any]) -> None:
 
 def test_missing_macro_cells_are_filled_by_the_filter() -> None:
     model = built(0.2)
-    res = model.smooth(model.start_params)
+    res = model.smooth(start_of(), cov_type="none")
     gaps = np.isnan(model.endog[:, :2])
     assert gaps.any() and np.isfinite(res.factors.smoothed.to_numpy()).all()
     assert np.all(res.factors.smoothed_se.iloc[:, -2:].to_numpy()[gaps] > 0)
@@ -232,7 +245,7 @@ def test_missing_macro_cells_are_filled_by_the_filter() -> None:
 def test_windows_of_exact_portfolios_begin_with_their_own_first_date() -> None:
     """The likelihood is given the first date, which each window has, and so has a sample of a bootstrap."""
     model = built(obs_cov="exact-portfolios")
-    start = model.smooth(model.start_params)
+    start = model.smooth(start_of(obs_cov="exact-portfolios"), cov_type="none")
     found = start.rolling(34, 6, fit_options={"cov_type": "none", "maxiter": 0})
     for i, rows in enumerate((slice(0, 34), slice(6, 40))):
         own = model.clone(model.panel.endog.iloc[rows])
@@ -241,10 +254,10 @@ def test_windows_of_exact_portfolios_begin_with_their_own_first_date() -> None:
     ahead = model.clone(model.panel.endog.iloc[:34]).smooth(start.params).get_forecast(1)
     assert_allclose(found.forecasts["mean"].iloc[0], ahead.predicted_mean.iloc[0], rtol=1e-10)
     assert_allclose(found.forecasts["se"].iloc[0], np.asarray(ahead.se_mean)[0], rtol=1e-8)
-    drawn = Parametric(model, np.asarray(model.start_params)).draw(np.random.default_rng(0))
+    drawn = Parametric(model, np.asarray(start.params)).draw(np.random.default_rng(0))
     assert np.isfinite(drawn).all()
     assert_allclose(drawn[0, :2], model.panel.endog.iloc[0, :2], rtol=1e-10)
-    assert np.isfinite(model.clone(drawn).loglike(model.start_params))
+    assert np.isfinite(model.clone(drawn).loglike(start.params))
 
 
 def with_gap(column: int) -> dict[str, Any]:
@@ -292,7 +305,7 @@ def test_bad_input(name: str) -> None:
 def test_parts_of_a_likelihood_that_has_none() -> None:
     model = built()
     with pytest.raises(sse.UnsupportedError, match="cannot be split into parts"):
-        model.loglike_parts(model.start_params)
+        model.loglike_parts(start_of())
 
 
 def redrawn(shared_data: Path, seed: int) -> tuple[sse.ATSM, np.ndarray]:
