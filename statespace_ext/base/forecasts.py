@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from statsmodels.tsa.statespace.mlemodel import PredictionResults
 
 from ..engine.arguments import names_among, positive_integer, probability
 from ..engine.representation import Mixin
-from ..engine.system import MATRICES, axes_of
+from ..engine.system import MATRICES, System, axes_of
 from ..engine.validation import check_same_columns, future_labels, regressor_array
-from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..exceptions import DataError, SpecificationError, StateSpaceError, UnsupportedError, shown
 from ..inference.information import delta_covariance
 from ..numerics.linear_algebra import Array
 from ..plots import plot_forecast
@@ -279,6 +279,13 @@ class Forecasts(Mixin):
         return plot_forecast(*frames, levels=coverages, band=words, fig=fig, figsize=figsize)
 
 
+def _after(sample: Array, whole: Array) -> Array | None:
+    """Return the periods of a matrix after those of the sample, or None if the sample has other values."""
+    nobs = sample.shape[-1]
+    same = whole.ndim == sample.ndim and whole.shape[-1] > nobs
+    return whole[..., nobs:] if same and np.allclose(whole[..., :nobs], sample, rtol=1e-10) else None
+
+
 class OutOfSample(Mixin):
     """Mixin of the models with the intercepts and matrices of periods after the sample."""
 
@@ -300,19 +307,53 @@ class OutOfSample(Mixin):
             "obs_intercept": self._future(exog, self.k_exog, out_of_sample, "exog"),
             "state_intercept": self._future(state_exog, self.k_state_exog, out_of_sample, "state_exog"),
         }
-        system = self.system(vector)
+        system, whole = self.system(vector), None
         for name in MATRICES:
             value = getattr(system, name)
             if name in kwargs or value.ndim == axes_of(name):
                 continue
             regressors = future.get(name)
-            if regressors is None:
+            found = None if regressors is None else self.future_intercept(name, regressors, vector)
+            if found is None:
+                whole = whole or self._with_later_periods(vector, exog, future, out_of_sample)
+                found = _after(value, getattr(whole, name, value))
+            if found is None:
                 raise SpecificationError(
                     f"{name} varies over time, so a forecast needs its future values",
                     remedy=f"Pass {name}=array with {out_of_sample} periods on the last axis.",
                 )
-            kwargs[name] = self.future_intercept(name, regressors, vector)
+            kwargs[name] = found
         return kwargs
+
+    def _with_later_periods(
+        self, params: Array, exog: object, future: Mapping[str, Array | None], steps: int
+    ) -> System | None:
+        """Return the system over the sample and later periods, or None if a clone cannot have these."""
+        index: pd.Index | None = None
+        changed: dict[str, object] = {}
+        if self.calendar.given:
+            labels = self.calendar.taken(future_labels(exog, self.k_exog))
+            index = self.calendar.between(0, self.nobs + steps - 1, labels)
+        if self.data.row_labels is None and index is not None:
+            index, changed = None, {"dates": index}
+
+        def longer(sample: Array, later: Array, names: Sequence[str]) -> Any:
+            rows = np.concatenate([sample, later])
+            return rows if index is None else pd.DataFrame(rows, index, list(names))
+
+        names = np.atleast_1d(self.endog_names).tolist()
+        endog = longer(self.endog, np.full((steps, self.k_endog), np.nan), names)
+        regressors = {
+            name: longer(getattr(self, name), rows, self.regressor_names[name])
+            for name, rows in zip(("exog", "state_exog"), future.values(), strict=True)
+            if rows is not None
+        }
+        if np.ndim(self.data.orig_endog) == 1:
+            endog = endog.squeeze(axis=1)
+        try:
+            return self.clone(endog, **regressors, **changed).system(params)
+        except (StateSpaceError, ValueError, TypeError, IndexError, KeyError):
+            return None
 
     def patterns_ahead(
         self, params: Array, exog: object, steps: int, given: dict[str, object]
@@ -320,9 +361,9 @@ class OutOfSample(Mixin):
         """Return the arguments of a prediction, with numbers in place of patterns of matrices."""
         return given
 
-    def future_intercept(self, name: str, exog: Array, params: Array) -> Array:
-        """Return "obs_intercept" or "state_intercept" for future regressors."""
-        raise NotImplementedError
+    def future_intercept(self, name: str, exog: Array, params: Array) -> Array | None:
+        """Return an intercept for future regressors; None: it is that of a model of all periods."""
+        return None
 
     def _future(self, value: object, columns: int, steps: int, name: str) -> Array | None:
         """Return the rows of future regressors that affect periods after the sample; None without any."""

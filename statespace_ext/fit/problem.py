@@ -279,7 +279,7 @@ class FitRequest:
     progress: bool = False
     callback: Callable[[Array], object] | None = None
     estep: str = "auto"
-    options: dict[str, float] = field(default_factory=dict)
+    options: dict[str, object] = field(default_factory=dict)
 
 
 def check_request(request: FitRequest) -> None:

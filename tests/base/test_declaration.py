@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from oracle import richardson_gradient
@@ -151,3 +155,101 @@ def test_results_are_instances_of_their_class():
         others = [other for other in fits if not issubclass(cls, other)]
         assert not any(isinstance(res, other) for other in others)
     assert not isinstance(Y, StateSpaceResults)
+
+
+class MovingBetas(StateSpaceModel):
+    """A regression whose coefficients are random walks, by an own ``system``; see `VARIANTS`."""
+
+    def __init__(self, endog, exog=None, *, variant="as given"):
+        columns = 2 if exog is None else np.shape(exog)[1]
+        super().__init__(endog, k_states=columns, k_posdef=columns, exog=exog)
+        self.variant = variant
+        eye = np.eye(columns)
+        self.declare(design=np.ones((1, columns)), transition=eye, initialization="diffuse")
+
+    def system(self, params):
+        return replace(super().system(params), **VARIANTS[self.variant](self.exog, np.arange(self.nobs)))
+
+    def default_start(self, problem):
+        at = {"obs_cov": [[0.5]], "state_cov": 0.01 * np.eye(self.k_states)}
+        return problem.layout.project(at, np.zeros(len(problem.layout)))
+
+
+def quarters(exog, period):
+    """A constant and a dummy of the fourth quarter, from the number of the period."""
+    return {"design": np.stack([np.ones(len(period)), period % 4 == 3.0]).astype(float)[None]}
+
+
+VARIANTS = {
+    "as given": lambda exog, period: {"design": exog.T[None]},
+    "lagged": lambda exog, period: {"design": np.vstack([exog[:1], exog[:-1]]).T[None]},
+    "an intercept": lambda exog, period: {"obs_intercept": exog.sum(axis=1)[None]},
+    "quarters": quarters,
+    "standardised": lambda exog, period: {"design": (exog / np.abs(exog).mean(axis=0)).T[None]},
+}
+LATER = 6
+
+
+def betas(kind):
+    """The regressors of a sample and of later periods, and the series."""
+    rng = np.random.default_rng(7)
+    x = np.column_stack([np.ones(70 + LATER), rng.normal(size=70 + LATER)])
+    y = (x * (1 + np.cumsum(rng.normal(scale=0.1, size=x.shape), axis=0))).sum(axis=1) + rng.normal(
+        size=len(x)
+    )
+    if kind == "arrays":
+        return y, x
+    dates = {
+        "month ends": pd.date_range("2001-01-31", periods=len(x), freq="ME"),
+        "quarters": pd.period_range("2001Q1", periods=len(x), freq="Q"),
+        "trading days with a hole": pd.bdate_range("2001-01-01", periods=len(x) + 1).delete(30),
+    }[kind]
+    return pd.Series(y, dates, name="y"), pd.DataFrame(x, dates, ["const", "x"])
+
+
+KINDS = ("arrays", "month ends", "quarters", "trading days with a hole")
+WAYS = ("smooth", "append", "pickle", "extend")
+PAIRS = [
+    (variant, kind, WAYS[(i + j) % 4])
+    for i, variant in enumerate(("as given", "an intercept", "lagged", "quarters"))
+    for j, kind in enumerate(KINDS)
+]
+
+
+@pytest.mark.filterwarnings("ignore:The labels of the sample have no frequency")
+@pytest.mark.parametrize(("variant", "kind", "way"), PAIRS)
+def test_later_periods_of_a_system_that_varies(variant, kind, way):
+    """Forecasts are predictions of the missing end of the whole sample, by a model of all periods."""
+    y, x = betas(kind)
+    n = len(y) - LATER
+    given, whole = (x[:n], x) if variant != "quarters" else (None, None)
+    later = None if given is None else x[n:]
+    missing = y.copy()
+    missing[n:] = np.nan
+    expected = MovingBetas(missing, whole, variant=variant).smooth([0.8, 0.02, 0.01])
+    if way == "extend" and variant in ("lagged", "quarters"):
+        way = "append"  # the matrices of an extension would depend on periods that it does not have
+    part = 50 if way in ("append", "extend") else n
+    first = MovingBetas(y[:part], None if given is None else x[:part], variant=variant)
+    res = first.smooth([0.8, 0.02, 0.01])
+    if part < n:
+        res = getattr(res, way)(y[part:n], exog=None if given is None else x[part:n])
+    elif way == "pickle":
+        res = pickle.loads(pickle.dumps(res))
+    found, there = res.get_forecast(LATER, exog=later), expected.get_prediction(n, n + LATER - 1)
+    assert_allclose(found.predicted_mean, there.predicted_mean, rtol=1e-9, atol=1e-10)
+    assert_allclose(found.se_mean, there.se_mean, rtol=1e-9)
+    if kind != "arrays" and (given is not None or kind != "trading days with a hole"):
+        assert list(found.row_labels) == list(y.index[n:])
+    drawn = res.simulate(LATER, anchor="end", exog=later, rng=3)
+    again = res.simulate(LATER, anchor="end", exog=later, rng=3)
+    assert np.isfinite(np.asarray(drawn)).all() and np.array_equal(drawn, again)
+
+
+def test_a_system_that_depends_on_the_whole_sample_asks_for_its_later_values():
+    y, x = betas("arrays")
+    res = MovingBetas(y[:70], x[:70], variant="standardised").smooth([0.8, 0.02, 0.01])
+    with pytest.raises(sse.SpecificationError, match="Pass design=array with 6 periods"):
+        res.forecast(LATER, exog=x[70:])
+    design = VARIANTS["as given"](x[70:], None)["design"]
+    assert np.isfinite(res.forecast(LATER, exog=x[70:], design=design)).all()
