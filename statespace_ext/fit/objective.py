@@ -235,8 +235,6 @@ class FitResult:
 
 
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12
-_LEAST_NOISE = 1e-8
-"""Smallest measurement variance, relative to that of the data, for the scale from complete data."""
 _DIFFERENCE, _FLOOR = 1e-4, 1e-7
 """Step of second derivatives, and the smallest of them, relative to the largest, that is used."""
 _NEAR_EDGE = 1e-3
@@ -458,13 +456,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     independent of the units of the data.
     """
     fallback = np.maximum(np.abs(problem.layout.unconstrain(params)), 1e-3)
-    # without measurement error, complete data determine the loadings of a series exactly: their scale would
-    # be zero, and so would steps and differences
-    block, places = problem.layout.blocks["obs_cov"], problem.layout.index["obs_cov"]
-    single = block.rows == block.columns
-    least = _LEAST_NOISE * problem.model.variance_sizes(problem.full(params))["obs_cov"][block.rows[single]]
-    params = np.array(params)
-    np.maximum.at(params, places[single], least)
+    params = _with_noise(problem, params)
     z = problem.layout.unconstrain(params)
     try:
         information = problem.updates.information(params, problem.moments(params))
@@ -504,3 +496,18 @@ def _smallest_scale(problem: EstimationProblem, params: Array) -> Array:
             np.maximum.at(out, layout.index[key], _LEAST_SHARE * sds[rows])
     out[layout.positions(sorted(layout.bounded))] = _LEAST_SHARE / np.sqrt(nobs)
     return out
+
+
+def _with_noise(problem: EstimationProblem, params: Array) -> Array:
+    """
+    Return parameters with additional measurement noise, of the sizes of `_smallest_scale`.
+
+    If a combination of series has hardly any measurement error, complete data determine its loadings much
+    more precisely than the observed data. Their scales would be nearly zero, as would steps and the score.
+    """
+    block, places = problem.layout.blocks["obs_cov"], problem.layout.index["obs_cov"]
+    single = block.rows == block.columns
+    sizes = problem.model.variance_sizes(problem.full(params))["obs_cov"][block.rows[single]]
+    more = np.zeros(len(params))
+    np.maximum.at(more, places[single], _LEAST_SHARE**2 * sizes / len(problem.smoother.endog))
+    return params + more

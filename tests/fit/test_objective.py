@@ -108,6 +108,36 @@ def further(model: Any, params: np.ndarray) -> float:
     return value(here)[0] - scipy.optimize.minimize(value, here, jac=True, method="BFGS", options=options).fun
 
 
+def by_newton(model: Any, params: np.ndarray) -> float:
+    """Return what Newton steps gain from parameters, by differences without the scale of the package."""
+    layout = model.layout
+
+    def minus(z: np.ndarray) -> tuple[float, np.ndarray]:
+        try:
+            llf, score = model.loglike_and_score(layout.constrain(z))[:2]
+        except (sse.StateSpaceError, np.linalg.LinAlgError):
+            return np.inf, np.zeros(len(z))
+        return -llf, -layout.vjp(z, np.asarray(score))
+
+    z = np.asarray(layout.unconstrain(np.asarray(params)))
+    first = best = minus(z)[0]
+    for _ in range(20):
+        steps = np.diag(1e-5 * np.maximum(np.abs(z), 1e-2))
+        curvature = np.array([(minus(z + h)[1] - minus(z - h)[1]) / (2.0 * np.max(h)) for h in steps])
+        values, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
+        slope, most = vectors.T @ minus(z)[1], float(np.max(np.abs(values)))
+        ends = (
+            z - share * vectors @ (slope / np.maximum(np.abs(values), floor * most))
+            for floor in (1e-12, 1e-9, 1e-6, 1e-3)
+            for share in (1.0, 0.1, 0.01)
+        )
+        better = next(((minus(end)[0], end) for end in ends if minus(end)[0] < best - 1e-9), None)
+        if better is None:
+            break
+        best, z = better
+    return first - best
+
+
 def fitted(model: Any, method: str, **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sse.ConvergenceWarning)
@@ -148,6 +178,27 @@ def test_what_has_converged_is_at_a_maximum(name: str, method: str) -> None:
     else:
         assert "NOT CONVERGED" in str(res.summary())
         assert "predicted gain" in told["task"] or "singular" in told["task"]
+
+
+def noisy_factors(seed: int) -> tuple[np.ndarray, int]:
+    """Factors, and noise of another size in each value: an estimate of obs_cov is nearly singular."""
+    rng = np.random.default_rng(seed)
+    p = int(rng.integers(2, 5))
+    k, n = int(rng.integers(1, min(p, 2) + 1)), int(rng.choice([40, 80, 150]))
+    phi, x, loadings = rng.uniform(-0.5, 0.98, k), rng.standard_normal(k), rng.standard_normal((p, k))
+    y = np.empty((n, p))
+    for t in range(n):
+        y[t] = loadings @ x + rng.standard_normal(p) * 10.0 ** rng.uniform(-0.5, 0.5)
+        x = phi * x + rng.standard_normal(k)
+    return y, k
+
+
+@pytest.mark.parametrize(
+    "seed", [s if s < 1010 else pytest.param(s, marks=pytest.mark.slow) for s in range(1004, 1200, 5)]
+)
+def test_what_has_converged_beside_a_singular_obs_cov_is_at_a_maximum(seed: int) -> None:
+    res = fitted(sse.LGSSM(*noisy_factors(seed), obs_cov="unstructured"), "auto")
+    assert not res.converged or by_newton(res.model, res.params) < 1e-5
 
 
 def test_the_predicted_gain_is_what_em_is_short() -> None:
