@@ -210,23 +210,19 @@ class StackedCoefficients:
         self.params = np.unique(self.index)
 
     @cached_property
-    def columns_by_row(self) -> dict[int, IntArray] | None:
-        """Free columns of each row, or None if an element is shared, combined, scaled or varies over time."""
-        if self.coefs.ndim == 2:
-            return None
-        elements = set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
-        plain = len(self.params) == len(self.index) == len(elements) and np.all(self.coefs == 1.0)
-        if not plain:
-            return None
-        return {int(row): np.sort(self.columns[self.rows == row]) for row in np.unique(self.rows)}
+    def row_groups(self) -> list[tuple[IntArray, IntArray]] | None:
+        """
+        Groups of rows with the same free columns, and these columns.
 
-    @cached_property
-    def _groups(self) -> list[tuple[IntArray, IntArray]] | None:
-        """Groups of rows with the same free columns, and these columns; None if rows do not separate."""
-        if self.columns_by_row is None:
+        None if an element is shared, combined, scaled or varies over time, so that rows do not separate.
+        """
+        elements = set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
+        distinct = len(self.params) == len(self.index) == len(elements)
+        if self.coefs.ndim == 2 or not distinct or np.any(self.coefs != 1.0):
             return None
         groups: dict[tuple[int, ...], list[int]] = {}
-        for row, columns in self.columns_by_row.items():
+        for row in np.unique(self.rows).tolist():
+            columns = np.sort(self.columns[self.rows == row])
             groups.setdefault(tuple(columns.tolist()), []).append(row)
         return [(np.array(rows), np.array(columns)) for columns, rows in groups.items()]
 
@@ -238,7 +234,7 @@ class StackedCoefficients:
 
     def weighted(self, regression: Regression) -> bool:
         """Return whether the step depends on the precision; it does not if all rows share free columns."""
-        groups = self._groups or []
+        groups = self.row_groups or []
         same = bool(groups) and len(groups[0][0]) == self.shape[0]
         return not same or len(regression.n) > 1
 
@@ -256,20 +252,12 @@ class StackedCoefficients:
         precision : ndarray, (g, p, p), or None
             Pi = Sigma^{-1} by group, or one for all; None if the step does not depend on it.
         """
-        if precision is None:
-            return self._step_by_row(regression)
-        diagonal = len(precision) == 1 and is_diagonal(precision[0])
-        if self._groups is not None and (diagonal or not self.weighted(regression)):
-            return self._step_by_row(regression)
-        return self._general_step(regression, precision)
-
-    def _step_by_row(self, regression: Regression) -> Array:
-        groups = self._groups or []
+        if precision is not None:
+            diagonal = len(precision) == 1 and is_diagonal(precision[0])
+            if self.row_groups is None or not diagonal and self.weighted(regression):
+                return self._general_step(regression, precision)
         change = np.zeros(self.shape)
-        for rows, keep in groups:
-            if len(keep) == self.shape[1]:
-                change[rows] = scaled_solve(regression.bb[0], regression.eb[0][rows].T).T
-                continue
+        for rows, keep in self.row_groups or []:
             at = rows[:, None], keep
             change[at] = scaled_solve(regression.bb[0][keep[:, None], keep], regression.eb[0][at].T).T
         out = np.zeros(self.n_params)
@@ -303,7 +291,7 @@ def _coefs(blocks: list[AffineMatrix]) -> list[Array]:
 
 
 _MAX_SCORING = 50
-_MAX_HALVING = 30
+_MAX_HALVING = 40
 
 
 def by_group(cov: Array) -> Array:
@@ -372,14 +360,6 @@ class CovarianceTerm:
             total += gaussian_objective(sigma, ee, float(n))
         return total
 
-    def element_score(self, params: Array) -> list[tuple[Array, Array, float]]:
-        """Return (Pi, 1/2 Pi (E sum e e' - n Sigma) Pi, n) by group."""
-        out = []
-        for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
-            precision = precision_of(sigma)
-            out.append((precision, 0.5 * precision @ (ee - n * sigma) @ precision, float(n)))
-        return out
-
 
 def _inner(matrix: Array, active: Array) -> Array:
     """Return the rows and columns that are active."""
@@ -428,7 +408,10 @@ def scoring_step(
         matrix, index = term.tangent(params)
         places = np.searchsorted(used, index)
         rows, columns = matrix.rows, matrix.columns
-        for g, (precision, gradient, n) in enumerate(term.element_score(params)):
+        sums = zip(term.at(params), term.regression.ee, term.regression.n.tolist(), strict=True)
+        for g, (sigma, ee, n) in enumerate(sums):
+            precision = precision_of(sigma)
+            gradient = 0.5 * precision @ (ee - n * sigma) @ precision
             coefs = matrix.coefs[:, g] if matrix.moves else matrix.coefs
             pairs = precision[np.ix_(rows, rows)] * precision[np.ix_(columns, columns)]
             np.add.at(
@@ -447,27 +430,32 @@ def update_covariance(terms: list[CovarianceTerm], params: Array) -> Array:
     estimate = closed_form(terms[0], params) if len(terms) == 1 else None
     if estimate is not None:
         return estimate
-    value = _objective(terms, params)
+
+    def objective(trial: Array) -> float:
+        return sum(term.objective(trial) for term in terms)
+
+    value = objective(params)
     if not np.isfinite(value):
         return params
     for _ in range(_MAX_SCORING):
         before = value
-        params, value = _risen(terms, params, value)
+        params, value = halved(objective, params, scoring_step(terms, params), value)
         if value - before <= 1e-12 * (1.0 + abs(value)):
             break
     return params
 
 
-def _objective(terms: list[CovarianceTerm], params: Array) -> float:
-    return sum(term.objective(params) for term in terms)
+def halved(
+    objective: Callable[[Array], float], params: Array, step: Array, value: float
+) -> tuple[Array, float]:
+    """
+    Halve a step until the objective does not fall; return parameters and objective.
 
-
-def _risen(terms: list[CovarianceTerm], params: Array, value: float) -> tuple[Array, float]:
-    """Take a scoring step, halved until the objective does not fall; return parameters and value."""
-    step = scoring_step(terms, params)
+    ``value`` is the objective at ``params``. Both are returned unchanged if every step lowers it.
+    """
     for _ in range(_MAX_HALVING):
         trial = params + step
-        new = _objective(terms, trial)
+        new = objective(trial)
         if new >= value:
             return trial, new
         step = 0.5 * step

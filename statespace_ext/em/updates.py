@@ -42,6 +42,7 @@ from .regressions import (
     StackedCoefficients,
     by_group,
     closed_form,
+    halved,
     precisions,
     repeated,
     scoring_step,
@@ -85,23 +86,13 @@ class StateStructure:
         """Rows of R and of the identity for the states with a stationary start."""
         return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
 
-    @cached_property
-    def _whole(self) -> bool:
-        """Whether all states have noise and a stationary start, in the order of the states."""
-        every = np.arange(len(self.base))
-        return np.array_equal(self.noise_rows, every) and np.array_equal(self.stationary, every)
-
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
-        if self._whole:
-            return rows, intercept, cov
         keep, (entry, _) = self.stationary, self._entry
         return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
-        if self._whole:
-            return by_transition, by_intercept, by_cov
         entry, kept = self._entry
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
@@ -162,8 +153,6 @@ def stationary_chain(
     g = solve(identity(len(transition)) - transition.T, by_mean[:, None])[:, 0]
     return 2.0 * (adjoint @ transition @ P1) + g[:, None] * a1, g, adjoint
 
-
-_MAX_HALVING = 40
 
 Update = Callable[[Array, Moments], tuple[Array, Moments]]
 NamedUpdate = tuple[str, Update]
@@ -238,12 +227,12 @@ class LinearGaussianUpdates:
         if moving is not None and (self._stationary or self._with_mean):
             why = "under a stationary start" if self._stationary else "beside a mean of the states"
             return f"{moving} has free elements that vary over time, {why}"
-        if self._shared_covariances and self._stationary:
-            return "obs_cov and state_cov share parameters under a stationary start"
         return self._shared_by_equations()
 
     def _shared_by_equations(self) -> str | None:
         """Return a message if two updates share parameters, or None."""
+        if self._shared_covariances and self._stationary:
+            return "obs_cov and state_cov share parameters under a stationary start"
         groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
         shared = next((first & second for first, second in combinations(groups, 2) if first & second), None)
         if shared is not None:
@@ -305,27 +294,26 @@ class LinearGaussianUpdates:
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
         precision = self._precisions("state_cov", params, regression)
         base, term = self._state_matrix(params), self._stationary_term(moments)
-        cov, start, extra = self.layout.matrix("state_cov", params), 0.0, np.zeros_like(base)
+        cov, initial, extra = self.layout.matrix("state_cov", params), 0.0, np.zeros_like(base)
         if term is not None:
-            start, (by_transition, by_intercept, _) = self._start(term, base, cov)
+            initial, (by_transition, by_intercept, _) = self._initial_term(term, base, cov)
             extra[:, :k_states], extra[:, k_states] = by_transition, by_intercept
 
-        def objective(trial: Array) -> tuple[float, Regression]:
+        def objective(trial: Array) -> float:
             matrix = self._state_matrix(trial)
-            shifted = regression.shifted(matrix - base)
-            value = -0.5 * float(np.vdot(precision, shifted.ee))
-            return value if term is None else value + term.value(*self._start_equation(matrix, cov)), shifted
+            value = -0.5 * float(np.vdot(precision, regression.shifted(matrix - base).ee))
+            return value if term is None else value + term.value(*self._stationary_equation(matrix, cov))
 
-        value = start - 0.5 * float(np.vdot(precision, regression.ee))
+        value = initial - 0.5 * float(np.vdot(precision, regression.ee))
         step = self._state_step(params, regression, precision, cov, extra)
-        accepted, shifted = _halved(objective, (value, regression), params, step)
-        return accepted, replace(moments, state=shifted)
+        params, _ = halved(objective, params, step, value)
+        return params, replace(moments, state=regression.shifted(self._state_matrix(params) - base))
 
-    def _start(
+    def _initial_term(
         self, term: StationaryTerm, matrix: Array, cov: Array
     ) -> tuple[float, tuple[Array, Array, Array]]:
         """Return a stationary start's term, and its derivatives by the rows of A, c and Q."""
-        value, gradient = term.value_and_gradient(*self._start_equation(matrix, cov))
+        value, gradient = term.value_and_gradient(*self._stationary_equation(matrix, cov))
         return value, self.structure.rows_of(*gradient)
 
     def _state_step(
@@ -356,26 +344,17 @@ class LinearGaussianUpdates:
             return update_covariance([covariance], params), moments
 
         matrix = self._state_matrix(params)
-        start, (_, _, extra) = self._start(term, matrix, self.layout.matrix("state_cov", params))
+        initial, (_, _, extra) = self._initial_term(term, matrix, self.layout.matrix("state_cov", params))
 
-        def objective(trial: Array) -> tuple[float, Regression]:
+        def objective(trial: Array) -> float:
             cov = self.layout.matrix("state_cov", trial)
-            value = covariance.objective(trial) + term.value(*self._start_equation(matrix, cov))
-            return value, moments.state
+            return covariance.objective(trial) + term.value(*self._stationary_equation(matrix, cov))
 
-        here = (covariance.objective(params) + start, moments.state)
-        return _halved(objective, here, params, self._covariance_step(covariance, params, extra))[0], moments
-
-    @staticmethod
-    def _covariance_step(term: CovarianceTerm, params: Array, extra: Array) -> Array:
-        """
-        Return a scoring step with an additional gradient.
-
-        It adds 2 Sigma extra Sigma to the sums, for which a structure may have a closed form.
-        """
-        (sigma,) = term.at(params)
-        target = closed_form(term, params, 2.0 * (sigma @ extra @ sigma))
-        return scoring_step([term], params, [extra]) if target is None else target - params
+        # the additional gradient adds 2 Sigma extra Sigma to the sums, for which there may be a closed form
+        (sigma,) = covariance.at(params)
+        target = closed_form(covariance, params, 2.0 * (sigma @ extra @ sigma))
+        step = scoring_step([covariance], params, [extra]) if target is None else target - params
+        return halved(objective, params, step, covariance.objective(params) + initial)[0], moments
 
     def shared_covariances(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H and Q with parameters in common."""
@@ -386,8 +365,8 @@ class LinearGaussianUpdates:
 
     def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """a_1 = E[x_1|Y], weighted by P_1 if elements are shared."""
-        stacked = self._stacked(("initial_state",), (0,), (moments.initial_mean.size, 1))
         regression = self._initial_regression(params, moments)
+        stacked = self._stacked(("initial_state",), (0,), regression)
         precision = self._precision("initial_state_cov", params, stacked, regression)
         return params + stacked.step(regression, precision), moments
 
@@ -452,26 +431,18 @@ class LinearGaussianUpdates:
     # -- shared pieces -------------------------------------------------------------------------------
 
     def _stacked(
-        self, keys: tuple[str, ...], first: tuple[int, ...], like: Regression | tuple[int, int]
+        self, keys: tuple[str, ...], first: tuple[int, ...], regression: Regression
     ) -> StackedCoefficients:
-        if isinstance(like, tuple):
-            shape, groups, regression = like, b"", None
-        else:
-            shape, regression = (like.eb.shape[1], like.eb.shape[2]), like
-            groups = b"" if like.periods is None else like.periods.tobytes()
-        known = self._stacks.get((keys, shape, groups))
-        if known is None:
-            matrices = [self.layout.blocks[key] for key in keys]
-            if regression is not None:
-                matrices = [regression.of_groups(matrix) for matrix in matrices]
-            indices = [self.layout.index[key] for key in keys]
-            blocks = list(zip(matrices, indices, first, strict=True))
-            known = StackedCoefficients(blocks, shape, len(self.layout))
-            self._stacks[keys, shape, groups] = known
-        return known
+        periods = b"" if regression.periods is None else regression.periods.tobytes()
+        known = keys, regression.eb.shape[1:], periods
+        if known not in self._stacks:
+            matrices = [regression.of_groups(self.layout.blocks[key]) for key in keys]
+            blocks = list(zip(matrices, [self.layout.index[key] for key in keys], first, strict=True))
+            self._stacks[known] = StackedCoefficients(blocks, regression.eb.shape[1:], len(self.layout))
+        return self._stacks[known]
 
     @cached_property
-    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, int], bytes], StackedCoefficients]:
+    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, ...], bytes], StackedCoefficients]:
         return {}
 
     def _precisions(self, key: str, params: Array, regression: Regression) -> Array:
@@ -535,8 +506,6 @@ class LinearGaussianUpdates:
         for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
             block = blocks[key]
             np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
-        if not self._with_mean:
-            return out.reshape(k * width, len(self.layout))
         block, mean = blocks["transition"], at["state_mean"][:, 0]
         np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
         transition = at_period(at["transition"])
@@ -546,8 +515,8 @@ class LinearGaussianUpdates:
             out[:, k_states, place] += coef * level[:, row]
         return out.reshape(k * width, len(self.layout))
 
-    def _start_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
-        """Return T, c and R Q R' of the states with a stationary start, given `_state_matrix` and Q."""
+    def _stationary_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
+        """Return `StateStructure.stationary_equation` of `_state_matrix` and Q."""
         k_states = self.layout.blocks["transition"].shape[1]
         return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
 
@@ -567,24 +536,3 @@ def _acts(block: AffineMatrix) -> NDArray[np.bool_]:
 def _squared(coefs: Array, weight: Array) -> Array:
     """Return the sum over groups of squared coefficients times weights, (groups, elements)."""
     return np.asarray(np.einsum("ge,ge->e", np.broadcast_to(coefs.T**2, weight.shape), weight))
-
-
-def _halved(
-    objective: Callable[[Array], tuple[float, Regression]],
-    here: tuple[float, Regression],
-    params: Array,
-    step: Array,
-) -> tuple[Array, Regression]:
-    """
-    Halve a step until the objective rises; return parameters and sums (unchanged if it never does).
-
-    ``here`` is the objective at ``params``, and the sums.
-    """
-    value, unmoved = here
-    for _ in range(_MAX_HALVING):
-        trial = params + step
-        new, sums = objective(trial)
-        if new > value:
-            return trial, sums
-        step = 0.5 * step
-    return params, unmoved

@@ -70,9 +70,9 @@ def test_the_precision_matters_unless_all_rows_are_alike(case: str) -> None:
 
 
 def test_the_fast_way_is_taken_where_it_is_right() -> None:
-    assert stacked("free", "free")[0].columns_by_row is not None
-    assert stacked([["2*a", 0], [0, 1], [0, 0]], "zero")[0].columns_by_row is None
-    assert stacked([["a", "a"], [0, 1], [0, 0]], "zero")[0].columns_by_row is None
+    assert stacked("free", "free")[0].row_groups is not None
+    assert stacked([["2*a", 0], [0, 1], [0, 0]], "zero")[0].row_groups is None
+    assert stacked([["a", "a"], [0, 1], [0, 0]], "zero")[0].row_groups is None
 
 
 def test_directions_without_information_are_left() -> None:
