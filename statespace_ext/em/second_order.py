@@ -46,7 +46,7 @@ import scipy.sparse
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from ..numerics.linear_algebra import Array
-from ..numerics.matrix_equations import stationary_covariances
+from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements
 from .smoothed_point import ConstantModel, SmoothedPoint
 
@@ -98,7 +98,7 @@ class _Columns:
         self.dT[:, :k], self.dW[:, :k, :k] = self.dA, self.dQ
         self.da1, self.dP1 = dense["initial_state"][:, :, 0], dense["initial_state_cov"]
         if system.problem.stationary:
-            moved = self.dT @ system.start[0]
+            moved = self.dT @ system.initial_moments[0]
             moved[:, :k] += self.dc
             self.da1 = np.linalg.solve(np.eye(s) - system.T, moved.T).T
             self.dP1 = system.first_covariances(self.dT, self.dW)
@@ -115,47 +115,33 @@ class _Columns:
     # -- moments ---------------------------------------------------------------------------------------
 
     def _covariances(self) -> dict[str, Array]:
-        system, k = self.system, self.system.k
-        loadings, each, noise = system.loadings, self.own["design"], self.own["obs_cov"]
-        dJ = np.zeros((self.m, k, k))
-        unit = np.eye(k)[each.columns] * each.values[:, None]
-        side = unit[:, :, None] * loadings[each.rows][:, None, :]
-        np.add.at(dJ, each.params, side + np.swapaxes(side, 1, 2))
-        square = loadings[noise.rows][:, :, None] * loadings[noise.columns][:, None, :]
-        np.add.at(dJ, noise.params, -noise.values[:, None, None] * square)
-        if system.complete:
-            weights = system.coordinates(dJ, self.dA, self.dQ, self.dP1)
-            return {
-                key: np.moveaxis(np.tensordot(weights, value, (1, 1 if key == "V" else 0)), 0, 1)
-                if key == "V" else np.tensordot(weights, value, 1)
-                for key, value in system.basis.items()
-            }  # fmt: skip
-        return self._incomplete(each, noise)
-
-    def _incomplete(self, design: Elements, noise: Elements) -> dict[str, Array]:
-        """Return the covariances where every parameter has its own pattern over time."""
-        system, k, s = self.system, self.system.k, self.system.s
-        loadings = system.loadings
-        rows = np.concatenate([design.rows, noise.rows])
-        params = np.concatenate([design.params, noise.params])
+        system, k, p = self.system, self.system.k, self.system.p
+        loadings, design, noise = system.loadings, self.own["design"], self.own["obs_cov"]
         unit = np.eye(k)[design.columns] * design.values[:, None]
         side = unit[:, :, None] * loadings[design.rows][:, None, :]
-        square = loadings[noise.rows][:, :, None] * loadings[noise.rows][:, None, :]
+        square = loadings[noise.rows][:, :, None] * loadings[noise.columns][:, None, :]
         change = np.concatenate([side + np.swapaxes(side, 1, 2), -noise.values[:, None, None] * square])
-        # one direction for each pair of a parameter and a series; parameters are sums of them
-        pairs, place = np.unique(params * system.p + rows, return_inverse=True)
-        dJ = np.zeros((len(pairs) + self.m, s, s))
-        np.add.at(dJ[:, :k, :k], place, change)
-        zero = np.zeros((len(pairs), s, s))
-        mask = np.concatenate([system.seen[:, pairs % system.p], np.zeros((system.n, self.m))], axis=1)
-        found = system.covariances(
-            dJ, mask.astype(float), *(np.concatenate([zero, each]) for each in (self.dT, self.dW, self.dP1))
-        )
-        owner = np.concatenate([pairs // system.p, np.arange(self.m)])
-        gather = scipy.sparse.csr_matrix((np.ones(len(owner)), (owner, np.arange(len(owner)))))
-        out = {key: _gathered(gather, value) for key, value in found.items() if key != "V"}
-        by_period = np.stack([_gathered(gather, each) for each in found["V"]])
-        out["V"] = np.tensordot(system.seen.T.astype(float), by_period, 1)
+        params = np.concatenate([design.params, noise.params])
+        if system.complete:
+            dJ = np.zeros((self.m, k, k))
+            np.add.at(dJ, params, change)
+            weights = system.coordinates(dJ, self.dA, self.dQ, self.dP1)
+            return {
+                key: np.einsum("md,...dij->...mij", weights, value, optimize=True)
+                for key, value in system.basis.items()
+            }
+        # one direction for each pair of a parameter and a series, and one for what else the parameter moves
+        rows = np.concatenate([design.rows, noise.rows])
+        keys = np.concatenate([params * (p + 1) + rows, np.arange(self.m) * (p + 1) + p])
+        pairs, place = np.unique(keys, return_inverse=True)
+        dJ, dT, dW, dP = np.zeros((4, len(pairs), system.s, system.s))
+        np.add.at(dJ[:, :k, :k], place[: len(rows)], change)
+        dT[place[len(rows) :]], dW[place[len(rows) :]], dP[place[len(rows) :]] = self.dT, self.dW, self.dP1
+        mask = np.column_stack([system.seen, np.zeros(system.n)])[:, pairs % (p + 1)]
+        found = system.covariances(dJ, mask, dT, dW, dP)
+        first = np.searchsorted(pairs // (p + 1), np.arange(self.m))
+        out = {key: np.add.reduceat(value, first, axis=value.ndim - 3) for key, value in found.items()}
+        out["V"] = np.tensordot(system.seen.T.astype(float), out["V"], 1)
         return out
 
     def _means(self) -> tuple[Array, Array]:
@@ -224,20 +210,16 @@ class _Columns:
 
     def _own_coefficients(self, dcoef: Array) -> None:
         """Add what the coefficients and H themselves change in the score by the coefficients."""
-        system = self.system
-        for each in self.coefs:
-            for i, column, j, value in zip(each.rows, each.columns, each.params, each.values, strict=True):
-                if system.diagonal:
-                    products = system.seen_products[0 if system.complete else i]
-                    dcoef[i, j] -= value * system.precision[i] * products[column]
-                else:
-                    dcoef[:, j] -= value * np.outer(system.precision[:, i], system.seen_products[0, column])
-        noise = self.own["obs_cov"]
-        for i, other, j, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+        system, noise = self.system, self.own["obs_cov"]
+        products = np.broadcast_to(system.seen_products, (system.p, *system.seen_products.shape[1:]))
+        terms = [(each, products[each.rows, each.columns]) for each in self.coefs]
+        for each, moved in [*terms, (noise, system.coef_score[noise.columns])]:
             if system.diagonal:
-                dcoef[i, j] -= value * system.precision[i] * system.coef_score[i]
+                weights = each.values * system.precision[each.rows]
+                np.add.at(dcoef, (each.rows, each.params), -weights[:, None] * moved)
             else:
-                dcoef[:, j] -= value * np.outer(system.precision[:, i], system.coef_score[other])
+                weights = each.values * system.precision[:, each.rows]
+                np.add.at(dcoef, (slice(None), each.params), -weights[:, :, None] * moved)
 
     def _noise(self, out: Array, shown: Array, dV: Array) -> None:
         """Add the derivatives of the score by H."""
@@ -306,13 +288,13 @@ class _Columns:
         dr0 = self.dr0
         r0 = system.states[2]
         side = dr0[:, :, None] * r0
-        dGamma = 0.5 * (side + np.swapaxes(side, 1, 2) - self.covs["first"])
+        dGamma = 0.5 * (side + np.swapaxes(side, 1, 2) - self.covs["initial"])
         if system.problem.stationary:
-            g, Lambda = system.start_adjoint
-            T, (a1, P1) = system.T, system.start
+            g, Lambda = system.initial_adjoint
+            T, (a1, P1) = system.T, system.initial_moments
             dg = np.linalg.solve(np.eye(s) - T.T, (dr0 + np.swapaxes(self.dT, 1, 2) @ g).T).T
             side = np.swapaxes(self.dT, 1, 2) @ (Lambda @ T)
-            dLambda = stationary_covariances(T.T, dGamma + side + np.swapaxes(side, 1, 2))
+            dLambda = stationary_covariance(T, dGamma + side + np.swapaxes(side, 1, 2), adjoint=True)
             dnoise = dnoise + dLambda[:, :k, :k]
             dby_T = dby_T + (
                 2 * (dLambda @ (T @ P1) + Lambda @ self.dT @ P1 + (Lambda @ T) @ self.dP1)
@@ -343,10 +325,6 @@ def _add(out: Array, each: Elements, change: Array) -> None:
             (each.values, (each.params, np.arange(len(each.params)))), shape=(len(out), len(each.params))
         )
         out += gather @ change
-
-
-def _gathered(gather: scipy.sparse.csr_matrix, value: Array) -> Array:
-    return (gather @ value.reshape(len(value), -1)).reshape(-1, *value.shape[1:])
 
 
 _AT_ONCE = 2**22
@@ -402,10 +380,10 @@ class AverageInformation:
         for t, (Z, here) in enumerate(zip(self._design, seen, strict=True)):
             ZP = Z @ cov
             F = ZP @ Z.T + np.where(np.outer(here, here), obs_cov, np.eye(p))
-            root, failed = dpotrf(F, lower=1, clean=1)
+            factor, failed = dpotrf(F, lower=1, clean=1)
             if failed:
                 raise np.linalg.LinAlgError("The covariance of a row is singular")
-            whiten = dtrtri(root, lower=1)[0]
+            whiten = dtrtri(factor, lower=1)[0]
             errors[t] = whiten @ (errors[t] - Z @ states)
             gain = whiten @ ZP
             states = self._ahead(states + gain.T @ errors[t])

@@ -29,10 +29,9 @@ from ..numerics.linear_algebra import (
     identity,
     is_stable,
     scaled_solve,
-    solve,
     solve_and_log_det,
 )
-from ..numerics.matrix_equations import stationary_covariance, stationary_moments
+from ..numerics.matrix_equations import stationary_chain, stationary_moments
 from ..params.affine import AffineMatrix, IntArray, side_by_side
 from ..params.layout import ParameterLayout
 from .regressions import (
@@ -139,19 +138,6 @@ class StationaryTerm:
         by_cov = 0.5 * (precision @ second @ precision - precision)
         gradient = stationary_chain(transition, a1, P1, precision @ (self.mean - a1), by_cov)
         return -0.5 * (log_det + float(np.vdot(precision, second))), gradient
-
-
-def stationary_chain(
-    transition: Array, a1: Array, P1: Array, by_mean: Array, by_cov: Array
-) -> tuple[Array, Array, Array]:
-    """
-    Return derivatives by T, c and W, given those by the stationary a_1 and P_1.
-
-    With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
-    """
-    adjoint = stationary_covariance(transition, by_cov, adjoint=True)
-    g = solve(identity(len(transition)) - transition.T, by_mean[:, None])[:, 0]
-    return 2.0 * (adjoint @ transition @ P1) + g[:, None] * a1, g, adjoint
 
 
 Update = Callable[[Array, Moments], tuple[Array, Moments]]

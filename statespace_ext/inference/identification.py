@@ -19,7 +19,7 @@ import numpy as np
 from ..display import Displayed
 from ..exceptions import StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_period, companion, spectral_radius
-from ..numerics.matrix_equations import stationary_covariance, stationary_covariances
+from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
 from .realization import Point, flat_directions
@@ -338,7 +338,7 @@ class _MomentDerivatives:
         dc[:, : self.k] += dA @ a
         P = stationary_covariance(T, W)
         side = self._spread(dA @ P @ T.T)
-        dP = stationary_covariances(T, side + np.swapaxes(side, 1, 2) + dW)
+        dP = stationary_covariance(T, side + np.swapaxes(side, 1, 2) + dW)
         return a, np.linalg.solve(level, dc.T).T, P, dP
 
     def _moved(self, T: Array, M: Array) -> Array:

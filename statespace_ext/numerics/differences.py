@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -47,24 +47,23 @@ def jacobian(
     """
     here = np.array(function(np.array(x, dtype=float))) if order == 1 else None
     every = range(len(x)) if places is None else places
-    columns = [_slope(_Along(function, x, i), steps[i], order, here, one_sided) for i in every]
+
+    def along(i: int) -> Callable[[float], Array]:
+        return lambda move: np.array(function(_moved(x, (i, move))))
+
+    columns = [_slope(along(i), steps[i], order, here, one_sided) for i in every]
     return np.stack(columns, axis=-1) if columns else np.empty((*np.shape(function(x)), 0))
 
 
-class _Along(NamedTuple):
-    """A function of one element of its argument."""
-
-    function: Callable[[Array], Array | float]
-    x: Array
-    place: int
-
-    def __call__(self, move: float) -> Array:
-        trial = np.array(self.x, dtype=float)
-        trial[self.place] += move
-        return np.array(self.function(trial))
+def _moved(x: Array, *moves: tuple[int, float]) -> Array:
+    """Return a copy of a vector with some elements moved."""
+    out = np.array(x, dtype=float)
+    for place, move in moves:
+        out[place] += move
+    return out
 
 
-def _slope(at: _Along, h: float, order: int, here: Array | None, one_sided: bool) -> Array:
+def _slope(at: Callable[[float], Array], h: float, order: int, here: Array | None, one_sided: bool) -> Array:
     """Return the derivative along one element; see `jacobian`."""
     ahead = at(h)
     if here is not None:
@@ -101,10 +100,7 @@ def second_differences(function: Callable[[Array], float], x: Array, steps: Arra
     base = function(x)
 
     def at(*moves: tuple[int, float]) -> float:
-        trial = np.array(x)
-        for place, move in moves:
-            trial[place] += move
-        return function(trial)
+        return function(_moved(x, *moves))
 
     for a, i in enumerate(places):
         h = steps[i]

@@ -17,7 +17,7 @@ Array = NDArray[Any]
 """An array of floats, unless the docstring says integers or booleans."""
 
 STABILITY_LIMIT = 1.0 - 1e-10
-"""Largest modulus of a root for which a stationary start is accepted (the limit of statsmodels)."""
+"""Largest modulus of an eigenvalue for which a stationary start is accepted (the limit of statsmodels)."""
 
 
 _FEW = 32
@@ -43,15 +43,16 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
     def T(self) -> _Diagonal:
         return self
 
-    def diagonal(self, *args: Any, **kwargs: Any) -> Array:
-        last = not kwargs if self.ndim == 2 else sorted(axis % self.ndim for axis in kwargs.values()) == [
-            self.ndim - 2, self.ndim - 1]  # fmt: skip
-        last = last or sorted(kwargs.items()) == [("axis1", 0), ("axis2", 1)] and self.ndim == 2
-        return self._entries if last and not args else self.__array__().diagonal(*args, **kwargs)
+    def _are_last(self, first: int, second: int) -> bool:
+        return {first % self.ndim, second % self.ndim} == {self.ndim - 2, self.ndim - 1}
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+        if offset == 0 and self._are_last(axis1, axis2):
+            return self._entries
+        return self.__array__().diagonal(offset, axis1, axis2)
 
     def swapaxes(self, first: int, second: int) -> Any:
-        last = {first % self.ndim, second % self.ndim} == {self.ndim - 2, self.ndim - 1}
-        return self if last else self.__array__().swapaxes(first, second)
+        return self if self._are_last(first, second) else self.__array__().swapaxes(first, second)
 
     def sum(self, axis: int | None = None, **kwargs: Any) -> Any:
         if axis == 0 and self.ndim == 3:
@@ -95,8 +96,8 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
     ) -> Any:
         if func is np.diag and self.ndim == 2 and not kwargs and len(args) == 1:
             return self._entries
-        if func is np.diagonal and len(args) == 1:
-            return self.diagonal(**kwargs)
+        if func is np.diagonal:
+            return self.diagonal(*args[1:], **kwargs)
         return func(*map(_dense, args), **{name: _dense(value) for name, value in kwargs.items()})
 
 

@@ -68,7 +68,7 @@ class AffineFlow:
         E(2h) = E(h) E(h),    W(2h) = W(h) + E(h) W(h) E(h)'.
 
     Nothing is inverted, and no growing exponential meets a decaying one: M may be singular, defective, with
-    complex roots or stiff. What is doubled is E - I, so that small elements of it keep all their digits.
+    complex eigenvalues or stiff. What is doubled is E - I, whose small elements thereby keep all their digits.
 
     Parameters
     ----------
@@ -328,7 +328,7 @@ def discretise(
     Parameters
     ----------
     K : ndarray, (k, k)
-        Any matrix: singular, defective, with complex roots, unstable or stiff.
+        Any matrix: singular, defective, with complex eigenvalues, unstable or stiff.
     kappa : ndarray, (k,)
         Drift at X = 0.
     cov : ndarray, (k, k)

@@ -242,12 +242,12 @@ def chandrasekhar_loglike(
     d, c = (each.reshape(len(each), -1) for each in (obs_intercept, state_intercept))
     forecast_covs, gains = _gains(len(endog), design, obs_cov, transition, cov, tolerance)
     errors = _forecast_errors(endog - d.T, design, transition, c, np.array(mean), gains)
-    roots = np.linalg.cholesky(np.array(forecast_covs))
-    last = len(roots) - 1
+    factors = np.linalg.cholesky(np.array(forecast_covs))
+    last = len(factors) - 1
     scaled = np.empty_like(errors)
-    scaled[:last] = np.linalg.solve(roots[:last], errors[:last, :, None])[:, :, 0]
-    scaled[last:] = scipy.linalg.solve_triangular(roots[last], errors[last:].T, lower=True).T
-    half_logdet = np.sum(np.log(np.diagonal(roots, axis1=1, axis2=2)), axis=1)
+    scaled[:last] = np.linalg.solve(factors[:last], errors[:last, :, None])[:, :, 0]
+    scaled[last:] = scipy.linalg.solve_triangular(factors[last], errors[last:].T, lower=True).T
+    half_logdet = np.sum(np.log(np.diagonal(factors, axis1=1, axis2=2)), axis=1)
     half_logdet = half_logdet[np.minimum(np.arange(len(endog)), last)]
     return -half_logdet - 0.5 * (endog.shape[1] * np.log(2.0 * np.pi) + np.sum(scaled**2, axis=1))
 
