@@ -188,9 +188,8 @@ class _Columns:
     def _observation(self, out: Array) -> None:
         system, k = self.system, self.system.k
         flat = self.dx[:, :, :k]
-        n, m, r = system.n, self.m, system.regressors.shape[1]
         weighted = system.weighted(system.residuals.T)  # (p, n)
-        shown = (weighted @ flat.reshape(n, -1)).reshape(system.p, m, k)
+        shown = (weighted @ flat.reshape(system.n, -1)).reshape(system.p, self.m, k)
         dV = self.covs["V"]  # (p or 1, m, k, k)
         if system.complete:
             moved = np.tensordot(flat, system.regressors, (0, 0))[None]  # (1, m, k, r)
@@ -199,7 +198,7 @@ class _Columns:
             moved = np.tensordot(system.seen.T.astype(float), products, 1)
         moved = moved.copy()
         moved[..., :k] += dV
-        dcoef = -np.einsum("ia,ijab->ijb", system.loadings, np.broadcast_to(moved, (system.p, m, k, r)))
+        dcoef = -np.einsum("ia,ijab->ijb", system.loadings, moved)
         dcoef[:, :, :k] += shown
         self._own_coefficients(dcoef)
         shifts = (0, k, k + 1)
@@ -233,7 +232,6 @@ class _Columns:
         """Return the derivatives of 1/2 (E sum e^2 / h^2 - n / h), (p, m)."""
         system = self.system
         Z, h = system.loadings, system.precision
-        dV = np.broadcast_to(dV, (system.p, *dV.shape[1:]))
         out = -np.einsum("ia,ija->ij", Z, shown) + 0.5 * np.einsum("ia,ijab,ib->ij", Z, dV, Z)
         for each in self.coefs:
             np.add.at(

@@ -394,9 +394,7 @@ class SmoothedPoint:
     def cross(self) -> Array:
         """E sum e b', (p, r)."""
         out = self.residuals.T @ self.regressors
-        out[:, : self.k] -= np.einsum(
-            "ia,iab->ib", self.Z, np.broadcast_to(self.seen_covs, (self.p, self.k, self.k))
-        )
+        out[:, : self.k] -= np.einsum("ia,iab->ib", self.Z, self.seen_covs)
         return out
 
     @cached_property
@@ -408,8 +406,8 @@ class SmoothedPoint:
     def squares(self) -> Array:
         """E sum e e', (p, p), its diagonal alone where H is diagonal."""
         if self.diagonal:
-            covs = np.broadcast_to(self.seen_covs, (self.p, self.k, self.k))
-            return np.sum(self.residuals**2, axis=0) + np.einsum("ia,iab,ib->i", self.Z, covs, self.Z)
+            by_states = np.einsum("ia,iab,ib->i", self.Z, self.seen_covs, self.Z)
+            return np.sum(self.residuals**2, axis=0) + by_states
         return self.residuals.T @ self.residuals + self.Z @ self.seen_covs[0] @ self.Z.T
 
     @cached_property

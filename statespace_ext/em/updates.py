@@ -385,7 +385,6 @@ class LinearGaussianUpdates:
 
     def information(self, params: Array, moments: Moments) -> Array:
         """Return the diagonal of the complete-data information; zero where it is not known."""
-        at = self.layout.matrices(params)
         k_states = moments.initial_mean.size
         out = np.zeros(len(self.layout))
         for keys, cov, regression in (
@@ -403,9 +402,7 @@ class LinearGaussianUpdates:
             coefs = regression.of_groups(block).coefs
             out += np.bincount(index, 0.5 * _squared(coefs, weight), minlength=len(out))
             if cov == "state_cov" and self._free("state_mean"):
-                level = np.eye(len(at["state_mean"])) - self._state_matrix(params)[:, :k_states].reshape(
-                    len(at["state_mean"]), self.lags, -1
-                ).sum(axis=1)
+                level = self._level(self._state_matrix(params))
                 mean = self.layout.blocks["state_mean"]
                 weight = np.einsum("g,gij->ij", regression.n, precision)
                 weight = mean.coefs**2 * np.diag(level.T @ weight @ level)[mean.rows]
@@ -471,11 +468,14 @@ class LinearGaussianUpdates:
         block, index = self._state_block
         out = block.at(params[index])
         if self._with_mean:
-            k, k_states = self.layout.blocks["transition"].shape
-            total = out[:, :k_states].reshape(k, self.lags, k).sum(axis=1)
-            mean = at_period(self.layout.matrix("state_mean", params))[:, 0]
-            out[:, k_states] += (identity(k) - total) @ mean
+            k_states = self.layout.blocks["transition"].shape[1]
+            out[:, k_states] += self._level(out) @ at_period(self.layout.matrix("state_mean", params))[:, 0]
         return out
+
+    def _level(self, state_matrix: Array) -> Array:
+        """I - sum A, given `_state_matrix`."""
+        k, k_states = self.layout.blocks["transition"].shape
+        return identity(k) - state_matrix[:, :k_states].reshape(k, self.lags, k).sum(axis=1)
 
     @cached_property
     def _state_block(self) -> tuple[AffineMatrix, IntArray]:
@@ -485,17 +485,16 @@ class LinearGaussianUpdates:
 
     def _state_jacobian(self, params: Array) -> Array:
         """Return the derivative of the row-stacked `_state_matrix` by the flat vector."""
-        at, blocks, index = self.layout.matrices(params), self.layout.blocks, self.layout.index
+        blocks, index = self.layout.blocks, self.layout.index
         k, k_states = blocks["transition"].shape
         width = k_states + 1 + blocks["state_coef"].shape[1]
         out = np.zeros((k, width, len(self.layout)))
         for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
             block = blocks[key]
             np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
-        block, mean = blocks["transition"], at["state_mean"][:, 0]
+        block, mean = blocks["transition"], self.layout.matrix("state_mean", params)[:, 0]
         np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
-        transition = at_period(at["transition"])
-        level = np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
+        level = self._level(self._state_matrix(params))
         block = blocks["state_mean"]
         for row, coef, place in zip(block.rows, block.coefs, index["state_mean"], strict=True):
             out[:, k_states, place] += coef * level[:, row]

@@ -183,10 +183,6 @@ class FirstRows:
             before = total
         return out
 
-    def smoothed(self, adjoint: Array, adjoint_cov: Array) -> SmoothedRows:
-        """Return the smoothed first rows, given r_m and N_m of the rows after them."""
-        return SmoothedRows(self, adjoint, adjoint_cov)
-
 
 def _loglike(count: int, logdet: float, solution: Solution) -> float:
     return float(-0.5 * (count * np.log(2.0 * np.pi) + logdet + solution.logdet + solution.ssr))

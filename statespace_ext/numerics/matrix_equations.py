@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg.lapack import dgees, dgetrf, dgetrs, dtrsyl
+from scipy.linalg.lapack import dgetrf, dgetrs
 
 from .linear_algebra import Array, identity, quiet, solve, solve_and_log_det, symmetrize
 
@@ -73,19 +73,11 @@ def continuous_covariance(K: Array, cov: Array) -> Array:
     """
     Solve K P + P K' = W.
 
-    These are the steps of `scipy.linalg.solve_continuous_lyapunov`. With few states, its checks take most of
-    the time. If a step fails, scipy solves the equation or raises the error.
-
     Parameters
     ----------
     K, cov : ndarray, (k, k)
         K and W.
     """
-    if np.isrealobj(K) and np.isrealobj(cov) and np.all(np.isfinite(cov)):
-        T, _, _, _, Z, _, failed = dgees(lambda *_: 0, K, sort_t=0)
-        P, scale, wrong = dtrsyl(T, T, Z.T @ cov @ Z, tranb="T")
-        if not failed and not wrong and scale == 1.0 and np.all(np.isfinite(P)):
-            return symmetrize(Z @ P @ Z.T)
     return symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
 
 
