@@ -32,9 +32,9 @@ from ..numerics.linear_algebra import (
     scaled_solve,
     symmetrize,
 )
-from ..params.affine import AffineMatrix, IntArray
-from ..params.covariance import CovarianceStructure, precision_of
-from ..params.curved import CurvedMatrix
+from ..params.affine import AffineMatrix, Elements, IntArray
+from ..params.covariance import precision_of
+from ..params.layout import ParameterLayout
 
 
 @dataclass(frozen=True)
@@ -190,23 +190,21 @@ class StackedCoefficients:
 
     Parameters
     ----------
-    blocks : list of (AffineMatrix, ndarray, int)
-        Each matrix, the positions of its parameters in the flat vector, and its first column in B. If free
-        elements vary over time, the axis over time has one period for each group of the regression.
+    elements : list of Elements
+        Elements of B, with positions in the flat vector. Values that vary over time have a last axis with one
+        period for each group of the regression.
     shape : (int, int)
         Shape of B.
     n_params : int
         Length of the flat vector.
     """
 
-    def __init__(
-        self, blocks: list[tuple[AffineMatrix, IntArray, int]], shape: tuple[int, int], n_params: int
-    ) -> None:
+    def __init__(self, elements: list[Elements], shape: tuple[int, ...], n_params: int) -> None:
         self.shape, self.n_params = shape, n_params
-        self.rows = np.concatenate([block.rows for block, _, _ in blocks])
-        self.columns = np.concatenate([block.columns + first for block, _, first in blocks])
-        self.index = np.concatenate([index for _, index, _ in blocks])
-        self.coefs = np.concatenate(_coefs([block for block, _, _ in blocks]))
+        self.rows = np.concatenate([each.rows for each in elements])
+        self.columns = np.concatenate([each.columns for each in elements])
+        self.index = np.concatenate([each.params for each in elements])
+        self.coefs = np.concatenate(_by_group([each.values for each in elements]))
         self.params = np.unique(self.index)
 
     @cached_property
@@ -282,12 +280,12 @@ class StackedCoefficients:
         return out
 
 
-def _coefs(blocks: list[AffineMatrix]) -> list[Array]:
-    """Return the coefficients of each block, by group if those of one block vary over time."""
-    groups = next((block.coefs.shape[1] for block in blocks if block.moves), 0)
+def _by_group(values: list[Array]) -> list[Array]:
+    """Return arrays of values, each by group if one of them is."""
+    groups = next((each.shape[1] for each in values if each.ndim == 2), 0)
     if not groups:
-        return [block.coefs for block in blocks]
-    return [block.coefs if block.moves else np.repeat(block.coefs[:, None], groups, 1) for block in blocks]
+        return values
+    return [each if each.ndim == 2 else np.repeat(each[:, None], groups, 1) for each in values]
 
 
 _MAX_SCORING = 50
@@ -318,34 +316,31 @@ class CovarianceTerm:
 
     Attributes
     ----------
-    matrix : AffineMatrix
-        Elements of the matrix. An axis over time has one period for each group of ``regression``.
-    index : ndarray of int
-        Position in the flat vector of the parameter of each nonzero element of D.
+    layout : ParameterLayout
+        Blocks of the model.
+    key : str
+        The block of the matrix.
     regression : Regression
         Residual sums.
-    structure : CovarianceStructure
-        Structure that computes the maximum.
-    places : ndarray of int
-        Positions of the parameters of the structure in the flat vector.
     """
 
-    matrix: AffineMatrix
-    index: IntArray
+    layout: ParameterLayout
+    key: str
     regression: Regression
-    structure: CovarianceStructure
-    places: IntArray
+
+    @cached_property
+    def matrix(self) -> AffineMatrix:
+        """The matrix, whose axis over time has one period for each group of ``regression``."""
+        return self.regression.of_groups(self.layout.blocks[self.key])
 
     def tangent(self, params: Array) -> tuple[AffineMatrix, IntArray]:
         """Return the matrix, affine at a parameter vector, and the place of the parameter of each element."""
-        if not isinstance(self.matrix, CurvedMatrix):
-            return self.matrix, self.index
-        affine, names = self.matrix.tangent(params[self.places]), self.matrix.param_names
-        return affine, self.places[[names.index(name) for name in affine.names]]
+        affine, index = self.layout.tangent(self.key, params)
+        return self.regression.of_groups(affine), index
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
-        values = params[self.index]
+        values = params[self.layout.index[self.key]]
         if by_diagonal(self.regression.ee) and self.matrix.is_diagonal:
             return self.matrix.diagonal_at(values)[None]
         return repeated(by_group(self.matrix.at(values)), len(self.regression.n))
@@ -377,11 +372,11 @@ def closed_form(term: CovarianceTerm, params: Array, more: Array | None = None) 
     if term.matrix.time_varying:
         return None
     target = term.regression.mean if more is None else term.regression.mean + more / term.regression.n.sum()
-    estimate = term.structure.estimate(target)
+    estimate = term.layout.recognised[term.key].estimate(target)
     if estimate is None:
         return None
     out = np.array(params)
-    out[term.places] = estimate
+    out[term.layout.places[term.key]] = estimate
     return out
 
 
@@ -402,7 +397,7 @@ def scoring_step(
     extra : list of ndarray, optional
         Additional gradients by element, one for each term.
     """
-    used = np.unique(np.concatenate([term.index for term in terms]))
+    used = np.unique(np.concatenate([term.layout.index[term.key] for term in terms]))
     information, score = np.zeros((len(used),) * 2), np.zeros(len(used))
     for i, term in enumerate(terms):
         matrix, index = term.tangent(params)

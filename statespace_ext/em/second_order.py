@@ -218,7 +218,7 @@ class _Columns:
                 np.add.at(dcoef, (each.rows, each.params), -weights[:, None] * moved)
             else:
                 weights = each.values * system.precision[:, each.rows]
-                np.add.at(dcoef, (slice(None), each.params), -weights[:, :, None] * moved)
+                np.add.at(dcoef.swapaxes(0, 1), each.params, -weights.T[:, :, None] * moved[:, None])
 
     def _noise(self, out: Array, shown: Array, dV: Array) -> None:
         """Add the derivatives of the score by H."""
@@ -371,7 +371,11 @@ class AverageInformation:
         self._T = None if np.array_equal(transition, np.eye(k)) else transition
         wide = 1 + directions.shape[1]
         states = np.column_stack([mean, -directions])
-        cov = cov + self._proper(endog, directions)
+        # the diffuse directions have a covariance of the size of the data, which does not change P: with it a
+        # singular H leaves the first rows a regular covariance
+        size = np.sum((self._design @ directions) ** 2, axis=(0, 1))
+        squares = np.nansum(endog**2) / np.where(size > 0.0, size, 1.0)
+        cov = cov + (directions * squares) @ directions.T
         self._whiten, self._gain = np.empty((n, p, p)), np.empty((n, p, k))
         errors = np.zeros((n, p, wide))
         errors[:, :, 0] = np.where(seen, endog, 0.0)
@@ -391,16 +395,6 @@ class AverageInformation:
         self._diffuse = np.linalg.qr(errors[:, :, 1:].reshape(n * p, wide - 1))[0]
         ours = errors[:, :, 0].ravel()
         self._adjoints((ours - self._diffuse @ (self._diffuse.T @ ours)).reshape(n, p))
-
-    def _proper(self, endog: Array, directions: Array) -> Array:
-        """
-        Return a covariance of the diffuse directions, of the size of the data.
-
-        It does not change P, and with it a singular H leaves the first rows a regular covariance.
-        """
-        size = np.sum((self._design @ directions) ** 2, axis=(0, 1))
-        squares = np.nansum(endog**2) / np.where(size > 0.0, size, 1.0)
-        return np.asarray((directions * squares) @ directions.T)
 
     def _ahead(self, states: Array) -> Array:
         return states if self._T is None else self._T @ states

@@ -32,7 +32,7 @@ from ..numerics.linear_algebra import (
     solve_and_log_det,
 )
 from ..numerics.matrix_equations import stationary_chain, stationary_moments
-from ..params.affine import AffineMatrix, IntArray, side_by_side
+from ..params.affine import AffineMatrix, Elements, IntArray, side_by_side
 from ..params.layout import ParameterLayout
 from .regressions import (
     CovarianceTerm,
@@ -196,10 +196,10 @@ class LinearGaussianUpdates:
             ("initial_state", self.initial_state, self._free("initial_state") and not self._newton_start),
             ("initial_state_cov", self.initial_state_cov, self._free("initial_state_cov")),
         ]
-        first: list[tuple[str, Update, bool]] = [
-            ("initial_state", self.initial_state_newton, self._newton_start)
+        cycles: list[list[NamedUpdate]] = [
+            [("initial_state", self.initial_state_newton)] if self._newton_start else [],
+            [(name, update) for name, update, used in main if used],
         ]
-        cycles = [[(name, update) for name, update, used in cycle if used] for cycle in (first, main)]
         return [cycle for cycle in cycles if cycle]
 
     def unsupported_reason(self) -> str | None:
@@ -306,21 +306,16 @@ class LinearGaussianUpdates:
         self, params: Array, regression: Regression, precision: Array, cov: Array, extra: Array
     ) -> Array:
         """Return the step of a regression with an addition to its gradient Pi E sum e b'."""
-        if not self._with_mean:
-            k_states = self.layout.blocks["transition"].shape[1]
-            stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
-            cov = by_group(cov)[0]
-            return stacked.step(replace(regression, eb=regression.eb + cov @ extra), precision)
-        jacobian = self._state_jacobian(params)
-        used = np.flatnonzero(jacobian.any(axis=0))
-        jacobian = jacobian[:, used]
-        gradient = np.sum(precision @ regression.eb, axis=0) + extra
-        information = np.zeros((len(used),) * 2)
-        for pi, bb in zip(precision, regression.bb, strict=True):
-            information += jacobian.T @ np.kron(pi, bb) @ jacobian
-        step = np.zeros(len(params))
-        step[used] = scaled_solve(information, jacobian.T @ gradient.ravel())
-        return step
+        k_states = self.layout.blocks["transition"].shape[1]
+        keys, first = STATE[:3], (0, k_states, k_states + 1)
+        if self._with_mean:
+            elements = [*self._elements(keys, first, regression), *self._mean_elements(params)]
+            stacked = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
+        else:
+            stacked = self._stacked(keys, first, regression)
+        eb = np.array(regression.eb)
+        eb[0] += by_group(cov)[0] @ extra
+        return stacked.step(replace(regression, eb=eb), precision)
 
     def state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Q = E sum eta eta' / (n - 1), in its structure; halved as above with a stationary start."""
@@ -419,10 +414,19 @@ class LinearGaussianUpdates:
         periods = b"" if regression.periods is None else regression.periods.tobytes()
         known = keys, regression.eb.shape[1:], periods
         if known not in self._stacks:
-            matrices = [regression.of_groups(self.layout.blocks[key]) for key in keys]
-            blocks = list(zip(matrices, [self.layout.index[key] for key in keys], first, strict=True))
-            self._stacks[known] = StackedCoefficients(blocks, regression.eb.shape[1:], len(self.layout))
+            elements = self._elements(keys, first, regression)
+            self._stacks[known] = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
         return self._stacks[known]
+
+    def _elements(
+        self, keys: tuple[str, ...], first: tuple[int, ...], regression: Regression
+    ) -> list[Elements]:
+        """Return the elements of blocks that stand side by side, given the first column of each."""
+        blocks = [regression.of_groups(self.layout.blocks[key]) for key in keys]
+        return [
+            Elements(block.rows, block.columns + column, self.layout.index[key], block.coefs)
+            for key, block, column in zip(keys, blocks, first, strict=True)
+        ]
 
     @cached_property
     def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, ...], bytes], StackedCoefficients]:
@@ -442,11 +446,7 @@ class LinearGaussianUpdates:
         return self._precisions(key, params, regression)
 
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
-        layout = self.layout
-        matrix = regression.of_groups(layout.blocks[key])
-        return CovarianceTerm(
-            matrix, layout.index[key], regression, layout.recognised[key], layout.places[key]
-        )
+        return CovarianceTerm(self.layout, key, regression)
 
     @property
     def _stationary(self) -> bool:
@@ -483,22 +483,18 @@ class LinearGaussianUpdates:
         block = side_by_side([self.layout.blocks[key].at_period(0) for key in STATE[:3]])
         return block, self.layout.positions(list(block.names))
 
-    def _state_jacobian(self, params: Array) -> Array:
-        """Return the derivative of the row-stacked `_state_matrix` by the flat vector."""
-        blocks, index = self.layout.blocks, self.layout.index
-        k, k_states = blocks["transition"].shape
-        width = k_states + 1 + blocks["state_coef"].shape[1]
-        out = np.zeros((k, width, len(self.layout)))
-        for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
-            block = blocks[key]
-            np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
-        block, mean = blocks["transition"], self.layout.matrix("state_mean", params)[:, 0]
-        np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
-        level = self._level(self._state_matrix(params))
-        block = blocks["state_mean"]
-        for row, coef, place in zip(block.rows, block.coefs, index["state_mean"], strict=True):
-            out[:, k_states, place] += coef * level[:, row]
-        return out.reshape(k * width, len(self.layout))
+    def _mean_elements(self, params: Array) -> list[Elements]:
+        """Return the derivative of (I - sum A) mu, in the column of the intercept, by A and by mu."""
+        index, transition = self.layout.index, self.layout.blocks["transition"]
+        block, (k, k_states) = self.layout.blocks["state_mean"], transition.shape
+        mean = self.layout.matrix("state_mean", params)[:, 0]
+        by_A = -transition.coefs * mean[transition.columns % k]
+        by_mean = (block.coefs * self._level(self._state_matrix(params))[:, block.rows]).T.ravel()
+        rows, places = np.tile(np.arange(k), len(block.rows)), np.repeat(index["state_mean"], k)
+        return [
+            Elements(transition.rows, np.full(by_A.size, k_states), index["transition"], by_A),
+            Elements(rows, np.full(by_mean.size, k_states), places, by_mean),
+        ]
 
     def _stationary_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return `StateStructure.stationary_equation` of `_state_matrix` and Q."""

@@ -8,6 +8,7 @@ import scipy.optimize
 from numpy.testing import assert_allclose, assert_array_equal
 
 from statespace_ext.em.regressions import CovarianceTerm, Regression, StackedCoefficients, update_covariance
+from statespace_ext.params.affine import Elements
 from statespace_ext.params.layout import ParameterLayout
 from statespace_ext.params.parse import parse_matrix
 
@@ -35,8 +36,11 @@ def stacked(design: object, intercept: object) -> tuple[StackedCoefficients, int
         "d": parse_matrix(intercept, (P, 1), "d", lambda i, j: f"d{i}"),
     }
     layout = ParameterLayout(blocks, frozenset())
-    parts = [(blocks["Z"], layout.index["Z"], 0), (blocks["d"], layout.index["d"], K)]
-    return StackedCoefficients(parts, (P, K + 1), len(layout)), len(layout)
+    elements = [
+        Elements(block.rows, block.columns + first, layout.index[key], block.coefs)
+        for (key, block), first in zip(blocks.items(), (0, K), strict=True)
+    ]
+    return StackedCoefficients(elements, (P, K + 1), len(layout)), len(layout)
 
 
 def random_regression(groups: int) -> Regression:
@@ -101,11 +105,10 @@ def terms_of(*matrices: object, n: float = 7.0) -> tuple[ParameterLayout, list[C
     }
     layout = ParameterLayout(blocks, frozenset(blocks))
     out = []
-    for key, block in blocks.items():
+    for key in blocks:
         root = rng.standard_normal((3, 3)) * np.array([[0.2], [1.0], [2.0]])
         sums = Regression((root @ root.T)[None], np.zeros((1, 3, 1)), np.zeros((1, 1, 1)), np.array([n]))
-        index, places = layout.index[key], layout.places[key]
-        out.append(CovarianceTerm(block, index, sums, layout.recognised[key], places))
+        out.append(CovarianceTerm(layout, key, sums))
     return layout, out
 
 
