@@ -69,13 +69,12 @@ class Regression:
 
     def shifted(self, change: Array) -> Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
-        moved = change @ self.bb
-        left = self.eb - moved
+        left = self.eb - change @ self.bb
         if by_diagonal(self.ee):
-            squares = ((self.eb + left) * change).sum(axis=-1)
-            return Regression(self.ee - diagonal_matrix(squares), left, self.bb, self.n, self.periods)
-        cross = (self.eb + left) @ change.swapaxes(-1, -2)
-        return Regression(self.ee - symmetrize(cross), left, self.bb, self.n, self.periods)
+            moved = diagonal_matrix(((self.eb + left) * change).sum(axis=-1))
+        else:
+            moved = symmetrize((self.eb + left) @ change.swapaxes(-1, -2))
+        return replace(self, ee=self.ee - moved, eb=left)
 
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
@@ -427,6 +426,7 @@ def update_covariance(terms: list[CovarianceTerm], params: Array) -> Array:
         return estimate
 
     def objective(trial: Array) -> float:
+        """Return the sum of the objectives of all terms."""
         return sum(term.objective(trial) for term in terms)
 
     value = objective(params)

@@ -48,6 +48,7 @@ from scipy.linalg.lapack import dpotrf, dtrtri
 from ..numerics.linear_algebra import Array
 from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements
+from .regressions import padded
 from .smoothed_point import ConstantModel, SmoothedPoint
 
 _CHUNK = 2**22
@@ -94,8 +95,8 @@ class _Columns:
         self.dmean = dense["state_mean"][:, :, 0]
         self.dlevel = -self.dA.reshape(m, k, -1, k).sum(axis=2)
         self.dc = dense["state_intercept"][:, :, 0] + self.dlevel @ system.mean + self.dmean @ system.level.T
-        self.dT, self.dW = np.zeros((2, m, s, s))
-        self.dT[:, :k], self.dW[:, :k, :k] = self.dA, self.dQ
+        self.dT, self.dW = np.zeros((m, s, s)), padded(self.dQ, s)
+        self.dT[:, :k] = self.dA
         self.da1, self.dP1 = dense["initial_state"][:, :, 0], dense["initial_state_cov"]
         if system.problem.stationary:
             moved = self.dT @ system.initial_moments[0]

@@ -11,7 +11,7 @@ from ..numerics.linear_algebra import Array, companion, is_diagonal, is_positive
 from ..numerics.matrix_equations import stationary_covariance, stationary_moments
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
-from .regressions import state_equation
+from .regressions import padded, state_equation
 
 _NEARLY_SINGULAR = 1e-9
 """Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
@@ -129,9 +129,7 @@ class SmoothedPoint:
     def initial_moments(self) -> tuple[Array, Array]:
         """a_1 and P_1."""
         if self.problem.stationary:
-            W = np.zeros((self.s, self.s))
-            W[: self.k, : self.k] = self.W
-            return stationary_moments(self.T, self.c, W)
+            return stationary_moments(self.T, self.c, padded(self.W, self.s))
         return self.problem.at["initial_state"][:, 0], self.problem.at["initial_state_cov"]
 
     @cached_property
@@ -153,12 +151,9 @@ class SmoothedPoint:
     @cached_property
     def information(self) -> Array:
         """J_t, (n or 1, s, s)."""
-        k = self.k
         each = self.Z[:, :, None] * self.loadings[:, None, :]
         pattern = np.ones((1, self.p)) if self.complete else self.seen.astype(float)
-        out = np.zeros((len(pattern), self.s, self.s))
-        out[:, :k, :k] = np.tensordot(pattern, each, 1)
-        return out
+        return padded(np.tensordot(pattern, each, 1), self.s)
 
     # -- filter and smoother ---------------------------------------------------------------------------
 
@@ -167,8 +162,7 @@ class SmoothedPoint:
         """P_t, M_t, F_t, T K_t and V_t, and N_t from N_0 on (of x_1)."""
         n, s, T = self.n, self.s, self.T
         out = {name: np.empty((n, s, s)) for name in ("P", "M", "F", "TK", "V")}
-        P, W = self.initial_moments[1], np.zeros((s, s))
-        W[: self.k, : self.k] = self.W
+        P, W = self.initial_moments[1], padded(self.W, s)
         converged = n
         for t in range(n):
             J = self._information(t)
@@ -338,17 +332,14 @@ class SmoothedPoint:
     def basis(self) -> dict[str, Array]:
         """Derivatives of the covariances along a basis of (dJ, dT, dW, dP_1), for complete rows."""
         k, s = self.k, self.s
-        pairs = [(a, b) for a in range(k) for b in range(a + 1)]
-        firsts = [(a, b) for a in range(s) for b in range(a + 1)] if self._free_first else []
-        D = 2 * len(pairs) + k * s + len(firsts)
-        dJ, dT, dW, dP = np.zeros((4, D, s, s))
-        for place, (a, b) in enumerate(pairs):
-            dJ[place, a, b] = dJ[place, b, a] = 1.0
-            dW[len(pairs) + place, a, b] = dW[len(pairs) + place, b, a] = 1.0
-        for place, (a, b) in enumerate(firsts):
-            dP[D - len(firsts) + place, a, b] = dP[D - len(firsts) + place, b, a] = 1.0
-        where = 2 * len(pairs) + np.arange(k * s)
-        dT[where, np.repeat(np.arange(k), s), np.tile(np.arange(s), k)] = 1.0
+        (a, b), (i, j) = np.tril_indices(k), np.tril_indices(s if self._free_first else 0)
+        last = np.cumsum([len(a), len(a), k * s, len(i)])
+        dJ, dT, dW, dP = np.zeros((4, last[-1], s, s))
+        by_J, by_W, by_T, by_P = np.split(np.arange(last[-1]), last[:-1])
+        dJ[by_J, a, b] = dJ[by_J, b, a] = 1.0
+        dW[by_W, a, b] = dW[by_W, b, a] = 1.0
+        dT[by_T, :k] = np.eye(k * s).reshape(k * s, k, s)
+        dP[by_P, i, j] = dP[by_P, j, i] = 1.0
         return self.covariances(dJ, None, dT, dW, dP + self.first_covariances(dT, dW))
 
     @property
@@ -425,8 +416,6 @@ class SmoothedPoint:
         """Derivatives by the mean and the covariance of a stationary start, pulled back to c and W."""
         r = self.states[2]
         Gamma = 0.5 * (np.outer(r, r) - self.paths["N"][0])
-        if not self.problem.stationary:
-            return r, Gamma
         g = np.linalg.solve(np.eye(self.s) - self.T.T, r)
         return g, stationary_covariance(self.T, Gamma, adjoint=True)
 

@@ -95,9 +95,7 @@ def inverse(factor: Array) -> Array:
     diagonal = factor.diagonal()
     if is_diagonal(factor):
         return diagonal_like(factor, 1.0 / diagonal**2)
-    lower, failed = dpotri(factor, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError("obs_cov is singular")
+    lower, _ = dpotri(factor, lower=1)
     return np.asarray(lower + np.tril(lower, -1).T)
 
 
@@ -179,25 +177,16 @@ def steady_sums(
     squares : bool
         Whether the diagonal of the sum of e_t e_t' suffices.
     """
-    apart = exog.shape[1] + state_exog.shape[1] > 0
     totals: list[Array] = []
     for rows in blocks(len(mean), series):
-        e, b = residual(rows), _regressors(mean[rows], exog[rows])
-        s = _regressors(mean[rows], state_exog[rows]) if apart else b
-        r = adjoint[rows.start + 1 : rows.stop + 1]
-        bb = gram(b)
+        e, r = residual(rows), adjoint[rows.start + 1 : rows.stop + 1]
+        states = mean[rows], np.ones((len(e), 1))
+        b, s = (np.concatenate([*states, each[rows]], axis=1) for each in (exog, state_exog))
         ee = diagonal_matrix(np.einsum("ti,ti->i", e, e)) if squares else gram(e)
-        parts = [ee, e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
+        parts = [ee, e.T @ b, gram(b), gram(r), r.T @ s[: len(r)], gram(s)]
         totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
     ee, eb, bb, rr, rs, ss = totals
     return SteadySums(ee, eb, bb, rr, rs, ss - s[-1][:, None] * s[-1])
-
-
-def _regressors(mean: Array, exog: Array) -> Array:
-    n, k = mean.shape
-    out = np.empty((n, k + 1 + exog.shape[1]))
-    out[:, :k], out[:, k], out[:, k + 1 :] = mean, 1.0, exog
-    return out
 
 
 _ILL_CONDITIONED = 1e10
@@ -269,6 +258,7 @@ def states_by_path(
     mean = predicted + by_period(adjoint, P)
 
     def smoothed_noise() -> Array:
+        """Return the smoothed noise of the white observations."""
         out = weighted.copy()
         out[:-1] -= by_period(adjoint[1:], np.swapaxes(gain, 1, 2))
         return out
@@ -297,6 +287,7 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> dict[str
         raise np.linalg.LinAlgError("smoothed covariances are ill-conditioned")
 
     def total(values: Array) -> Array:
+        """Return the sum over all periods, of which those between have the last value."""
         return values.sum(axis=0) + (max(between - 1, 0) * values[-1] if between else 0.0)
 
     cov = symmetrize(inverse @ prior)
@@ -488,6 +479,7 @@ def steady_state(
     residuals = None if states.noise is None else product(factor, states.noise().T).T
 
     def residual(rows: slice) -> Array:
+        """Return e_t of some periods."""
         if residuals is not None:  # they keep digits where H is small
             return residuals[rows]
         out = states.mean[rows] @ Z.T

@@ -85,13 +85,23 @@ class StateStructure:
         """Rows of R and of the identity for the states with a stationary start."""
         return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
 
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether all states have noise and a stationary start, in the order of the states."""
+        every = np.arange(len(self.base))
+        return np.array_equal(self.noise_rows, every) and np.array_equal(self.stationary, every)
+
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
+        if self._whole:
+            return rows, intercept, cov
         keep, (entry, _) = self.stationary, self._entry
         return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
+        if self._whole:
+            return by_transition, by_intercept, by_cov
         entry, kept = self._entry
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
@@ -286,6 +296,7 @@ class LinearGaussianUpdates:
             extra[:, :k_states], extra[:, k_states] = by_transition, by_intercept
 
         def objective(trial: Array) -> float:
+            """Return the expected log-likelihood of the states, without its constant."""
             matrix = self._state_matrix(trial)
             value = -0.5 * float(np.vdot(precision, regression.shifted(matrix - base).ee))
             return value if term is None else value + term.value(*self._stationary_equation(matrix, cov))
@@ -328,6 +339,7 @@ class LinearGaussianUpdates:
         initial, (_, _, extra) = self._initial_term(term, matrix, self.layout.matrix("state_cov", params))
 
         def objective(trial: Array) -> float:
+            """Return the expected log-likelihood of the states, without its constant."""
             cov = self.layout.matrix("state_cov", trial)
             return covariance.objective(trial) + term.value(*self._stationary_equation(matrix, cov))
 
@@ -392,10 +404,9 @@ class LinearGaussianUpdates:
             squares = np.diagonal(regression.bb, axis1=1, axis2=2)
             weight = variances[:, stacked.rows] * squares[:, stacked.columns]
             out += np.bincount(stacked.index, _squared(stacked.coefs, weight), minlength=len(out))
-            block, index = self.layout.tangent(cov, params)
+            block, index = self._term(cov, regression).tangent(params)
             weight = regression.n[:, None] * variances[:, block.rows] * variances[:, block.columns]
-            coefs = regression.of_groups(block).coefs
-            out += np.bincount(index, 0.5 * _squared(coefs, weight), minlength=len(out))
+            out += np.bincount(index, 0.5 * _squared(block.coefs, weight), minlength=len(out))
             if cov == "state_cov" and self._free("state_mean"):
                 level = self._level(self._state_matrix(params))
                 mean = self.layout.blocks["state_mean"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -49,6 +49,7 @@ def jacobian(
     every = range(len(x)) if places is None else places
 
     def along(i: int) -> Callable[[float], Array]:
+        """Return the function of a move of one element."""
         return lambda move: np.array(function(_moved(x, (i, move))))
 
     columns = [_slope(along(i), steps[i], order, here, one_sided) for i in every]
@@ -83,7 +84,9 @@ def central_differences(function: Callable[[Array], float], params: Array, relat
     return jacobian(function, params, 0.5 * step_sizes(params, relative), order=4)
 
 
-def second_differences(function: Callable[[Array], float], x: Array, steps: Array, places: Array) -> Array:
+def second_differences(
+    function: Callable[[Array], float | Array], x: Array, steps: Array, places: Array
+) -> Array:
     """
     Return the second derivatives of a function by some arguments, from its values alone.
 
@@ -97,10 +100,11 @@ def second_differences(function: Callable[[Array], float], x: Array, steps: Arra
         The elements to differentiate by.
     """
     out = np.zeros((len(places), len(places)))
-    base = function(x)
+    base = float(function(x))
 
     def at(*moves: tuple[int, float]) -> float:
-        return function(_moved(x, *moves))
+        """Return the function where some elements have moved."""
+        return float(function(_moved(x, *moves)))
 
     for a, i in enumerate(places):
         h = steps[i]
@@ -114,10 +118,11 @@ def second_differences(function: Callable[[Array], float], x: Array, steps: Arra
     return out
 
 
-def nan_outside(function: Callable[[Array], T], shape: tuple[int, ...] = ()) -> Callable[[Array], T | Any]:
+def nan_outside(function: Callable[[Array], T], shape: tuple[int, ...] = ()) -> Callable[[Array], T | Array]:
     """Return a function, with values of some shape, that is NaN where another does not exist."""
 
-    def inside(x: Array) -> T | Any:
+    def inside(x: Array) -> T | Array:
+        """Return the value, or NaN."""
         try:
             return function(x)
         except NOT_HERE:

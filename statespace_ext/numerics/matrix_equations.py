@@ -16,6 +16,7 @@ algorithm: Chu, Fan, Lin & Wang 2004, Int. J. Control 77, 767-788).
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -120,8 +121,8 @@ def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> fl
     size = np.abs(cov).max(axis=(-2, -1), initial=0.0)
     error = np.abs(transition @ cov @ transition.T + selected_cov - cov).max(axis=(-2, -1), initial=0.0)
     with quiet():
-        relative = error / np.where(error == 0.0, 1.0, size)
-    return float(np.nan_to_num(relative, nan=np.inf, posinf=np.inf).max(initial=0.0))
+        largest = float((error / np.where(error == 0.0, 1.0, size)).max(initial=0.0))
+    return largest if math.isfinite(largest) else np.inf
 
 
 def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:

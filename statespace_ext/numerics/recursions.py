@@ -45,19 +45,13 @@ class LinearRecursion:
         self._M = M
         k = M.shape[1]
         count = max(_BAND_SIZE // (2 * k * k), 8)
+        constant = unit_band(M[-1:], min(count, n))
         self._chunks: list[tuple[int, int, Array]] = []
-        constant: Array | None = None
-        start = 0
-        while start < n:
-            changing = len(M) - 1 - start
-            end = min(start + (min(count, changing) if changing > 0 else count), n)
-            if changing > 0:
-                band = unit_band(M[start:end], end - start)
-            else:
-                constant = unit_band(M[-1:], end - start) if constant is None else constant
-                band = constant[:, : (end - start) * k]
+        for start in range(0, n, count):
+            end = min(start + count, n)
+            changing = start < len(M) - 1
+            band = unit_band(M[start:end], end - start) if changing else constant[:, : (end - start) * k]
             self._chunks.append((start, end, band))
-            start = end
 
     def forward(self, u: Array) -> Array:
         """Return a_1 = u_1, a_{t+1} = u_{t+1} + M_t a_t for u, (n, k), which is written over."""

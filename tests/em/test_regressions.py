@@ -7,7 +7,13 @@ import pytest
 import scipy.optimize
 from numpy.testing import assert_allclose, assert_array_equal
 
-from statespace_ext.em.regressions import CovarianceTerm, Regression, StackedCoefficients, update_covariance
+from statespace_ext.em.regressions import (
+    CovarianceTerm,
+    Regression,
+    StackedCoefficients,
+    scoring_step,
+    update_covariance,
+)
 from statespace_ext.params.affine import Elements
 from statespace_ext.params.layout import ParameterLayout
 from statespace_ext.params.parse import parse_matrix
@@ -110,6 +116,16 @@ def terms_of(*matrices: object, n: float = 7.0) -> tuple[ParameterLayout, list[C
         sums = Regression((root @ root.T)[None], np.zeros((1, 3, 1)), np.zeros((1, 1, 1)), np.array([n]))
         out.append(CovarianceTerm(layout, key, sums))
     return layout, out
+
+
+def test_a_row_without_noise_is_left_out_of_the_objective() -> None:
+    _, (term,) = terms_of([["v + w", "v", 0], ["v", "v + 2*w", 0], [0, 0, 0]])
+    found = update_covariance([term], np.array([1.0, 1.0]))
+    assert_allclose(scoring_step([term], found), 0.0, atol=1e-6)
+    for move in 0.05 * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]):
+        assert np.isfinite(term.objective(found + move)) and term.objective(found + move) < term.objective(
+            found
+        )
 
 
 @pytest.mark.parametrize("matrices", [(SUMS,), (COMMON,), (SUMS, COMMON)])
