@@ -213,9 +213,10 @@ class StackedCoefficients:
 
         None if an element is shared, combined, scaled or varies over time, so that rows do not separate.
         """
-        elements = set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
-        distinct = len(self.params) == len(self.index) == len(elements)
-        if self.coefs.ndim == 2 or not distinct or np.any(self.coefs != 1.0):
+        count = len(self.index)
+        if self.coefs.ndim == 2 or len(self.params) < count or np.any(self.coefs != 1.0):
+            return None
+        if len(set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))) < count:
             return None
         groups: dict[tuple[int, ...], list[int]] = {}
         for row in np.unique(self.rows).tolist():
