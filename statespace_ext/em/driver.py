@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +40,8 @@ class EMOptions:
         its limit. The ratio is at most 1 at a maximum. Without it EM stops when ``tolerance`` is met.
     watch : callable, optional
         Function that is called with the parameters after each iteration and may raise `DeadEnd`.
+    coordinates : Coordinates, optional
+        Coordinates in which EM is accelerated. Without them it takes plain steps.
     """
 
     maxiter: int = 500
@@ -49,6 +50,7 @@ class EMOptions:
     report: Callable[[int, float], object] | None = None
     shortfall: Callable[[Array], float] | None = None
     watch: Callable[[Array], object] | None = None
+    coordinates: Coordinates | None = None
 
 
 class DeadEnd(Exception):  # noqa: N818  (it ends a search and is not an error)
@@ -130,7 +132,7 @@ class Run:
             if self.updates:
                 self.updates.append(("E-step", lambda params, _: (params, expectation(params))))
             self.updates += cycle
-        self.rule = StoppingRule(options)
+        self._largest = np.inf
         self.trace: dict[str, list[float]] = {
             key: [] for key in ("iteration", "llf", "change", "params_change")
         }
@@ -148,7 +150,7 @@ class Run:
                 f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
             )
         moved = self.accept(params, llf, number)
-        if not first and self.rule.is_met(change, moved, llf, params):
+        if not first and self._meets_rule(change, moved, llf, params):
             return self.end("converged", True)
         if not self.updates:
             return self.end("nothing to estimate", True)
@@ -179,6 +181,26 @@ class Run:
             return self.end(end.reason, dead_end=True)
         return None
 
+    def _is_small(self, change: float, moved: float, llf: float) -> bool:
+        """Return whether a change of the log-likelihood and of the parameters is below the tolerance."""
+        tolerance = self.options.tolerance
+        return tolerance > 0.0 and abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
+
+    def _meets_rule(self, change: float, moved: float, llf: float, params: Array) -> bool:
+        """
+        Return whether the changes are small and ``shortfall`` is met, so that the run ends.
+
+        After an evaluation of ``shortfall`` that was not met, the next one waits until the change of the
+        log-likelihood has decreased in proportion.
+        """
+        if not self._is_small(change, moved, llf) or abs(change) > self._largest:
+            return False
+        short = 0.0 if self.options.shortfall is None else self.options.shortfall(params)
+        if short <= 1.0:
+            return True
+        self._largest = abs(change) * max(min(_SOONEST, 1.0 / short), _LATEST)  # min passes over NaN
+        return False
+
     def guilty(self) -> str:
         """Repeat an iteration one update at a time; return the first that lowers the log-likelihood."""
         params, value = self.params, self.loglike(self.params)
@@ -207,7 +229,7 @@ def run_em(
     options: EMOptions,
 ) -> EMResult:
     """
-    Run EM from start values.
+    Run EM from start values, accelerated if the options have coordinates for it.
 
     Parameters
     ----------
@@ -220,8 +242,11 @@ def run_em(
     cycles : list of list of (str, callable)
         Updates, grouped by the E-step that they share.
     options : EMOptions
-        When to stop.
+        When to stop, and in which coordinates to accelerate.
     """
+    if options.coordinates is not None:
+        accelerated = _AcceleratedRun(start_params, expectation, loglike, cycles, options)
+        return accelerated.run(options.coordinates)
     run = Run(start_params, expectation, loglike, cycles, options)
     params, number = run.params, 0
     while True:
@@ -259,43 +284,6 @@ def relative_change(params: Array, previous: Array) -> float:
     return float((np.abs(params - previous) / np.maximum(size, min(floor, 1e-3))).max())
 
 
-class StoppingRule:
-    """
-    The stopping rule of `EMOptions`.
-
-    After an evaluation of ``shortfall`` that was not met, the next one waits until the change of the
-    log-likelihood has decreased in proportion.
-
-    Parameters
-    ----------
-    options : EMOptions
-        When to stop.
-    """
-
-    def __init__(self, options: EMOptions) -> None:
-        self.options, self.largest = options, np.inf
-
-    def is_small(self, change: float, moved: float, llf: float) -> bool:
-        """Return whether a change of the log-likelihood and of the parameters is below the tolerance."""
-        tolerance = self.options.tolerance
-        return tolerance > 0.0 and abs(change) <= tolerance * (1.0 + abs(llf)) and moved <= np.sqrt(tolerance)
-
-    def is_met(self, change: float, moved: float, llf: float, params: Array) -> bool:
-        """Return whether the changes are small and ``shortfall`` is met, so that the run ends."""
-        if not self.is_small(change, moved, llf):
-            return False
-        if self.options.shortfall is None:
-            return True
-        size = abs(change)
-        if size > self.largest:
-            return False
-        short = self.options.shortfall(params)
-        if short <= 1.0:
-            return True
-        self.largest = size * max(min(1.0 / short, _SOONEST), _LATEST) if short > 1.0 else _SOONEST * size
-        return False
-
-
 _MEMORY = 10
 _SINGULAR = 1e-8
 """Singular values of dG below this, relative to the largest, are dropped."""
@@ -316,14 +304,14 @@ class Coordinates:
         Maps from parameters to the coordinates, and back.
     feasible : callable
         Returns whether parameters have a likelihood, as far as this is known without a filter pass.
-    roots : ndarray of bool
+    square_roots : ndarray of bool
         True for coordinates that are square roots of variances or diagonal elements of a Cholesky factor.
     """
 
     unconstrain: Callable[[Array], Array]
     constrain: Callable[[Array], Array]
     feasible: Callable[[Array], bool]
-    roots: NDArray[np.bool_]
+    square_roots: NDArray[np.bool_]
 
 
 class Secants:
@@ -335,7 +323,7 @@ class Secants:
 
         z + g - (dZ + dG) c,   c the least-squares solution of dG c = g.
 
-    It is the root of g if g is linear and dG has as many independent columns as z has elements.
+    It is the zero of g if g is linear and dG has as many independent columns as z has elements.
 
     Parameters
     ----------
@@ -370,7 +358,7 @@ class Secants:
         return place + step - (moves + changes) @ share
 
 
-def kept_away(place: Array, here: Array, roots: NDArray[np.bool_]) -> Array:
+def kept_away(place: Array, here: Array, square_roots: NDArray[np.bool_]) -> Array:
     """
     Return a proposal in which no variance falls to zero in one step.
 
@@ -381,52 +369,28 @@ def kept_away(place: Array, here: Array, roots: NDArray[np.bool_]) -> Array:
     ----------
     place, here : ndarray
         The proposal and the current point.
-    roots : ndarray of bool
+    square_roots : ndarray of bool
         As in `Coordinates`.
     """
     side = np.sign(here)
     least = _LEAST_SHARE * np.abs(here)
-    return np.where(roots & (side * place < least), side * least, place)
+    return np.where(square_roots & (side * place < least), side * least, place)
 
 
-def run_accelerated_em(
-    start_params: Array,
-    expectation: Expectation,
-    loglike: Callable[[Array], float],
-    cycles: list[list[NamedUpdate]],
-    options: EMOptions,
-    coordinates: Coordinates,
-) -> EMResult:
+class _AcceleratedRun(Run):
     """
-    Run accelerated EM from start values, with proposals from the secants of earlier iterations.
+    An EM run with proposals from the secants of earlier iterations.
 
     An iteration is an E-step and an M-step. If the log-likelihood at a proposal is lower than before, or does
     not exist, the run drops the proposal and the secants and takes the plain EM step. The log-likelihood
     therefore never decreases. Dropped proposals count as iterations, but have no row in the trace.
-
-    Parameters
-    ----------
-    start_params : ndarray
-        Start values.
-    expectation, loglike, cycles, options
-        As for `run_em`.
-    coordinates : Coordinates
-        Coordinates for extrapolation.
     """
-    return _Run(coordinates, start_params, expectation, loglike, cycles, options).run()
 
-
-class _Run(Run):
-    """The state of an accelerated run: the best point, the EM step from there, and the secants."""
-
-    def __init__(self, coordinates: Coordinates, *run: Any) -> None:
-        super().__init__(*run)
+    def run(self, coordinates: Coordinates) -> EMResult:
+        """Iterate."""
         self.coordinates, self.secants = coordinates, Secants(len(self.params))
         self.em_step = self.params
         self.moved, self.still, self.number = np.nan, 0, 0
-
-    def run(self) -> EMResult:
-        """Iterate."""
         moments = self.expectation(self.params)
         if not np.isfinite(moments.llf):
             self.llf = moments.llf
@@ -467,12 +431,12 @@ class _Run(Run):
 
     def _has_converged(self, change: float, llf: float) -> bool:
         """Return whether the stopping rule is met in enough consecutive steps."""
-        self.still = self.still + 1 if self.rule.is_small(change, self.moved, llf) else 0
-        return self.still >= _STILL and self.rule.is_met(change, self.moved, llf, self.params)
+        self.still = self.still + 1 if self._is_small(change, self.moved, llf) else 0
+        return self.still >= _STILL and self._meets_rule(change, self.moved, llf, self.params)
 
     def _quasi_newton(self) -> float | None:
         """Take the quasi-Newton step; return the log-likelihood, or minus infinity if it does not exist."""
-        place = kept_away(self.secants.proposal(), self.secants.places[-1], self.coordinates.roots)
+        place = kept_away(self.secants.proposal(), self.secants.places[-1], self.coordinates.square_roots)
         params = self.coordinates.constrain(place)
         if not np.all(np.isfinite(params)) or not self.coordinates.feasible(params):
             self.secants.forget()

@@ -32,9 +32,9 @@ from ..numerics.linear_algebra import (
     scaled_solve,
     symmetrize,
 )
-from ..params.affine import AffineMatrix, IntArray
-from ..params.covariance import CovarianceStructure, precision_of
-from ..params.curved import CurvedMatrix
+from ..params.affine import AffineMatrix, Elements, IntArray
+from ..params.covariance import precision_of
+from ..params.layout import ParameterLayout
 
 
 @dataclass(frozen=True)
@@ -69,13 +69,12 @@ class Regression:
 
     def shifted(self, change: Array) -> Regression:
         """Return the sums for residuals e - change b at B + change, with one change or one for each group."""
-        moved = change @ self.bb
-        left = self.eb - moved
+        left = self.eb - change @ self.bb
         if by_diagonal(self.ee):
-            squares = ((self.eb + left) * change).sum(axis=-1)
-            return Regression(self.ee - diagonal_matrix(squares), left, self.bb, self.n, self.periods)
-        cross = (self.eb + left) @ change.swapaxes(-1, -2)
-        return Regression(self.ee - symmetrize(cross), left, self.bb, self.n, self.periods)
+            moved = diagonal_matrix(((self.eb + left) * change).sum(axis=-1))
+        else:
+            moved = symmetrize((self.eb + left) @ change.swapaxes(-1, -2))
+        return replace(self, ee=self.ee - moved, eb=left)
 
     def rows(self, active: Array) -> Regression:
         """Return the sums for some rows of e."""
@@ -190,43 +189,38 @@ class StackedCoefficients:
 
     Parameters
     ----------
-    blocks : list of (AffineMatrix, ndarray, int)
-        Each matrix, the positions of its parameters in the flat vector, and its first column in B. If free
-        elements vary over time, the axis over time has one period for each group of the regression.
+    elements : list of Elements
+        Elements of B, with positions in the flat vector. Values that vary over time have a last axis with one
+        period for each group of the regression.
     shape : (int, int)
         Shape of B.
     n_params : int
         Length of the flat vector.
     """
 
-    def __init__(
-        self, blocks: list[tuple[AffineMatrix, IntArray, int]], shape: tuple[int, int], n_params: int
-    ) -> None:
+    def __init__(self, elements: list[Elements], shape: tuple[int, ...], n_params: int) -> None:
         self.shape, self.n_params = shape, n_params
-        self.rows = np.concatenate([block.rows for block, _, _ in blocks])
-        self.columns = np.concatenate([block.columns + first for block, _, first in blocks])
-        self.index = np.concatenate([index for _, index, _ in blocks])
-        self.coefs = np.concatenate(_coefs([block for block, _, _ in blocks]))
+        self.rows = np.concatenate([each.rows for each in elements])
+        self.columns = np.concatenate([each.columns for each in elements])
+        self.index = np.concatenate([each.params for each in elements])
+        self.coefs = np.concatenate(_by_group([each.values for each in elements]))
         self.params = np.unique(self.index)
 
     @cached_property
-    def columns_by_row(self) -> dict[int, IntArray] | None:
-        """Free columns of each row, or None if an element is shared, combined, scaled or varies over time."""
-        if self.coefs.ndim == 2:
-            return None
-        elements = set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))
-        plain = len(self.params) == len(self.index) == len(elements) and np.all(self.coefs == 1.0)
-        if not plain:
-            return None
-        return {int(row): np.sort(self.columns[self.rows == row]) for row in np.unique(self.rows)}
+    def row_groups(self) -> list[tuple[IntArray, IntArray]] | None:
+        """
+        Groups of rows with the same free columns, and these columns.
 
-    @cached_property
-    def _groups(self) -> list[tuple[IntArray, IntArray]] | None:
-        """Groups of rows with the same free columns, and these columns; None if rows do not separate."""
-        if self.columns_by_row is None:
+        None if an element is shared, combined, scaled or varies over time, so that rows do not separate.
+        """
+        count = len(self.index)
+        if self.coefs.ndim == 2 or len(self.params) < count or np.any(self.coefs != 1.0):
+            return None
+        if len(set(zip(self.rows.tolist(), self.columns.tolist(), strict=True))) < count:
             return None
         groups: dict[tuple[int, ...], list[int]] = {}
-        for row, columns in self.columns_by_row.items():
+        for row in np.unique(self.rows).tolist():
+            columns = np.sort(self.columns[self.rows == row])
             groups.setdefault(tuple(columns.tolist()), []).append(row)
         return [(np.array(rows), np.array(columns)) for columns, rows in groups.items()]
 
@@ -238,7 +232,7 @@ class StackedCoefficients:
 
     def weighted(self, regression: Regression) -> bool:
         """Return whether the step depends on the precision; it does not if all rows share free columns."""
-        groups = self._groups or []
+        groups = self.row_groups or []
         same = bool(groups) and len(groups[0][0]) == self.shape[0]
         return not same or len(regression.n) > 1
 
@@ -256,20 +250,12 @@ class StackedCoefficients:
         precision : ndarray, (g, p, p), or None
             Pi = Sigma^{-1} by group, or one for all; None if the step does not depend on it.
         """
-        if precision is None:
-            return self._step_by_row(regression)
-        diagonal = len(precision) == 1 and is_diagonal(precision[0])
-        if self._groups is not None and (diagonal or not self.weighted(regression)):
-            return self._step_by_row(regression)
-        return self._general_step(regression, precision)
-
-    def _step_by_row(self, regression: Regression) -> Array:
-        groups = self._groups or []
+        if precision is not None:
+            diagonal = len(precision) == 1 and is_diagonal(precision[0])
+            if self.row_groups is None or not diagonal and self.weighted(regression):
+                return self._general_step(regression, precision)
         change = np.zeros(self.shape)
-        for rows, keep in groups:
-            if len(keep) == self.shape[1]:
-                change[rows] = scaled_solve(regression.bb[0], regression.eb[0][rows].T).T
-                continue
+        for rows, keep in self.row_groups or []:
             at = rows[:, None], keep
             change[at] = scaled_solve(regression.bb[0][keep[:, None], keep], regression.eb[0][at].T).T
         out = np.zeros(self.n_params)
@@ -294,16 +280,16 @@ class StackedCoefficients:
         return out
 
 
-def _coefs(blocks: list[AffineMatrix]) -> list[Array]:
-    """Return the coefficients of each block, by group if those of one block vary over time."""
-    groups = next((block.coefs.shape[1] for block in blocks if block.moves), 0)
+def _by_group(values: list[Array]) -> list[Array]:
+    """Return arrays of values, each by group if one of them is."""
+    groups = next((each.shape[1] for each in values if each.ndim == 2), 0)
     if not groups:
-        return [block.coefs for block in blocks]
-    return [block.coefs if block.moves else np.repeat(block.coefs[:, None], groups, 1) for block in blocks]
+        return values
+    return [each if each.ndim == 2 else np.repeat(each[:, None], groups, 1) for each in values]
 
 
 _MAX_SCORING = 50
-_MAX_HALVING = 30
+_MAX_HALVING = 40
 
 
 def by_group(cov: Array) -> Array:
@@ -330,34 +316,31 @@ class CovarianceTerm:
 
     Attributes
     ----------
-    matrix : AffineMatrix
-        Elements of the matrix. An axis over time has one period for each group of ``regression``.
-    index : ndarray of int
-        Position in the flat vector of the parameter of each nonzero element of D.
+    layout : ParameterLayout
+        Blocks of the model.
+    key : str
+        The block of the matrix.
     regression : Regression
         Residual sums.
-    structure : CovarianceStructure
-        Structure that computes the maximum.
-    places : ndarray of int
-        Positions of the parameters of the structure in the flat vector.
     """
 
-    matrix: AffineMatrix
-    index: IntArray
+    layout: ParameterLayout
+    key: str
     regression: Regression
-    structure: CovarianceStructure
-    places: IntArray
+
+    @cached_property
+    def matrix(self) -> AffineMatrix:
+        """The matrix, whose axis over time has one period for each group of ``regression``."""
+        return self.regression.of_groups(self.layout.blocks[self.key])
 
     def tangent(self, params: Array) -> tuple[AffineMatrix, IntArray]:
         """Return the matrix, affine at a parameter vector, and the place of the parameter of each element."""
-        if not isinstance(self.matrix, CurvedMatrix):
-            return self.matrix, self.index
-        affine, names = self.matrix.tangent(params[self.places]), self.matrix.param_names
-        return affine, self.places[[names.index(name) for name in affine.names]]
+        affine, index = self.layout.tangent(self.key, params)
+        return self.regression.of_groups(affine), index
 
     def at(self, params: Array) -> Array:
         """Return the matrix by group."""
-        values = params[self.index]
+        values = params[self.layout.index[self.key]]
         if by_diagonal(self.regression.ee) and self.matrix.is_diagonal:
             return self.matrix.diagonal_at(values)[None]
         return repeated(by_group(self.matrix.at(values)), len(self.regression.n))
@@ -371,14 +354,6 @@ class CovarianceTerm:
                 sigma, ee = (_inner(each, active) for each in (sigma, ee))
             total += gaussian_objective(sigma, ee, float(n))
         return total
-
-    def element_score(self, params: Array) -> list[tuple[Array, Array, float]]:
-        """Return (Pi, 1/2 Pi (E sum e e' - n Sigma) Pi, n) by group."""
-        out = []
-        for sigma, ee, n in zip(self.at(params), self.regression.ee, self.regression.n, strict=True):
-            precision = precision_of(sigma)
-            out.append((precision, 0.5 * precision @ (ee - n * sigma) @ precision, float(n)))
-        return out
 
 
 def _inner(matrix: Array, active: Array) -> Array:
@@ -397,11 +372,11 @@ def closed_form(term: CovarianceTerm, params: Array, more: Array | None = None) 
     if term.matrix.time_varying:
         return None
     target = term.regression.mean if more is None else term.regression.mean + more / term.regression.n.sum()
-    estimate = term.structure.estimate(target)
+    estimate = term.layout.recognised[term.key].estimate(target)
     if estimate is None:
         return None
     out = np.array(params)
-    out[term.places] = estimate
+    out[term.layout.places[term.key]] = estimate
     return out
 
 
@@ -422,13 +397,16 @@ def scoring_step(
     extra : list of ndarray, optional
         Additional gradients by element, one for each term.
     """
-    used = np.unique(np.concatenate([term.index for term in terms]))
+    used = np.unique(np.concatenate([term.layout.index[term.key] for term in terms]))
     information, score = np.zeros((len(used),) * 2), np.zeros(len(used))
     for i, term in enumerate(terms):
         matrix, index = term.tangent(params)
         places = np.searchsorted(used, index)
         rows, columns = matrix.rows, matrix.columns
-        for g, (precision, gradient, n) in enumerate(term.element_score(params)):
+        sums = zip(term.at(params), term.regression.ee, term.regression.n.tolist(), strict=True)
+        for g, (sigma, ee, n) in enumerate(sums):
+            precision = precision_of(sigma)
+            gradient = 0.5 * precision @ (ee - n * sigma) @ precision
             coefs = matrix.coefs[:, g] if matrix.moves else matrix.coefs
             pairs = precision[np.ix_(rows, rows)] * precision[np.ix_(columns, columns)]
             np.add.at(
@@ -447,27 +425,33 @@ def update_covariance(terms: list[CovarianceTerm], params: Array) -> Array:
     estimate = closed_form(terms[0], params) if len(terms) == 1 else None
     if estimate is not None:
         return estimate
-    value = _objective(terms, params)
+
+    def objective(trial: Array) -> float:
+        """Return the sum of the objectives of all terms."""
+        return sum(term.objective(trial) for term in terms)
+
+    value = objective(params)
     if not np.isfinite(value):
         return params
     for _ in range(_MAX_SCORING):
         before = value
-        params, value = _risen(terms, params, value)
+        params, value = halved(objective, params, scoring_step(terms, params), value)
         if value - before <= 1e-12 * (1.0 + abs(value)):
             break
     return params
 
 
-def _objective(terms: list[CovarianceTerm], params: Array) -> float:
-    return sum(term.objective(params) for term in terms)
+def halved(
+    objective: Callable[[Array], float], params: Array, step: Array, value: float
+) -> tuple[Array, float]:
+    """
+    Halve a step until the objective does not fall; return parameters and objective.
 
-
-def _risen(terms: list[CovarianceTerm], params: Array, value: float) -> tuple[Array, float]:
-    """Take a scoring step, halved until the objective does not fall; return parameters and value."""
-    step = scoring_step(terms, params)
+    ``value`` is the objective at ``params``. Both are returned unchanged if every step lowers it.
+    """
     for _ in range(_MAX_HALVING):
         trial = params + step
-        new = _objective(terms, trial)
+        new = objective(trial)
         if new >= value:
             return trial, new
         step = 0.5 * step

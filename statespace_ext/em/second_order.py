@@ -46,8 +46,9 @@ import scipy.sparse
 from scipy.linalg.lapack import dpotrf, dtrtri
 
 from ..numerics.linear_algebra import Array
-from ..numerics.matrix_equations import stationary_covariances
+from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements
+from .regressions import padded
 from .smoothed_point import ConstantModel, SmoothedPoint
 
 _CHUNK = 2**22
@@ -94,11 +95,11 @@ class _Columns:
         self.dmean = dense["state_mean"][:, :, 0]
         self.dlevel = -self.dA.reshape(m, k, -1, k).sum(axis=2)
         self.dc = dense["state_intercept"][:, :, 0] + self.dlevel @ system.mean + self.dmean @ system.level.T
-        self.dT, self.dW = np.zeros((2, m, s, s))
-        self.dT[:, :k], self.dW[:, :k, :k] = self.dA, self.dQ
+        self.dT, self.dW = np.zeros((m, s, s)), padded(self.dQ, s)
+        self.dT[:, :k] = self.dA
         self.da1, self.dP1 = dense["initial_state"][:, :, 0], dense["initial_state_cov"]
         if system.problem.stationary:
-            moved = self.dT @ system.start[0]
+            moved = self.dT @ system.initial_moments[0]
             moved[:, :k] += self.dc
             self.da1 = np.linalg.solve(np.eye(s) - system.T, moved.T).T
             self.dP1 = system.first_covariances(self.dT, self.dW)
@@ -115,47 +116,33 @@ class _Columns:
     # -- moments ---------------------------------------------------------------------------------------
 
     def _covariances(self) -> dict[str, Array]:
-        system, k = self.system, self.system.k
-        loadings, each, noise = system.loadings, self.own["design"], self.own["obs_cov"]
-        dJ = np.zeros((self.m, k, k))
-        unit = np.eye(k)[each.columns] * each.values[:, None]
-        side = unit[:, :, None] * loadings[each.rows][:, None, :]
-        np.add.at(dJ, each.params, side + np.swapaxes(side, 1, 2))
-        square = loadings[noise.rows][:, :, None] * loadings[noise.columns][:, None, :]
-        np.add.at(dJ, noise.params, -noise.values[:, None, None] * square)
-        if system.complete:
-            weights = system.coordinates(dJ, self.dA, self.dQ, self.dP1)
-            return {
-                key: np.moveaxis(np.tensordot(weights, value, (1, 1 if key == "V" else 0)), 0, 1)
-                if key == "V" else np.tensordot(weights, value, 1)
-                for key, value in system.basis.items()
-            }  # fmt: skip
-        return self._incomplete(each, noise)
-
-    def _incomplete(self, design: Elements, noise: Elements) -> dict[str, Array]:
-        """Return the covariances where every parameter has its own pattern over time."""
-        system, k, s = self.system, self.system.k, self.system.s
-        loadings = system.loadings
-        rows = np.concatenate([design.rows, noise.rows])
-        params = np.concatenate([design.params, noise.params])
+        system, k, p = self.system, self.system.k, self.system.p
+        loadings, design, noise = system.loadings, self.own["design"], self.own["obs_cov"]
         unit = np.eye(k)[design.columns] * design.values[:, None]
         side = unit[:, :, None] * loadings[design.rows][:, None, :]
-        square = loadings[noise.rows][:, :, None] * loadings[noise.rows][:, None, :]
+        square = loadings[noise.rows][:, :, None] * loadings[noise.columns][:, None, :]
         change = np.concatenate([side + np.swapaxes(side, 1, 2), -noise.values[:, None, None] * square])
-        # one direction for each pair of a parameter and a series; parameters are sums of them
-        pairs, place = np.unique(params * system.p + rows, return_inverse=True)
-        dJ = np.zeros((len(pairs) + self.m, s, s))
-        np.add.at(dJ[:, :k, :k], place, change)
-        zero = np.zeros((len(pairs), s, s))
-        mask = np.concatenate([system.seen[:, pairs % system.p], np.zeros((system.n, self.m))], axis=1)
-        found = system.covariances(
-            dJ, mask.astype(float), *(np.concatenate([zero, each]) for each in (self.dT, self.dW, self.dP1))
-        )
-        owner = np.concatenate([pairs // system.p, np.arange(self.m)])
-        gather = scipy.sparse.csr_matrix((np.ones(len(owner)), (owner, np.arange(len(owner)))))
-        out = {key: _gathered(gather, value) for key, value in found.items() if key != "V"}
-        by_period = np.stack([_gathered(gather, each) for each in found["V"]])
-        out["V"] = np.tensordot(system.seen.T.astype(float), by_period, 1)
+        params = np.concatenate([design.params, noise.params])
+        if system.complete:
+            dJ = np.zeros((self.m, k, k))
+            np.add.at(dJ, params, change)
+            weights = system.coordinates(dJ, self.dA, self.dQ, self.dP1)
+            return {
+                key: np.einsum("md,...dij->...mij", weights, value, optimize=True)
+                for key, value in system.basis.items()
+            }
+        # one direction for each pair of a parameter and a series, and one for what else the parameter moves
+        rows = np.concatenate([design.rows, noise.rows])
+        keys = np.concatenate([params * (p + 1) + rows, np.arange(self.m) * (p + 1) + p])
+        pairs, place = np.unique(keys, return_inverse=True)
+        dJ, dT, dW, dP = np.zeros((4, len(pairs), system.s, system.s))
+        np.add.at(dJ[:, :k, :k], place[: len(rows)], change)
+        dT[place[len(rows) :]], dW[place[len(rows) :]], dP[place[len(rows) :]] = self.dT, self.dW, self.dP1
+        mask = np.column_stack([system.seen, np.zeros(system.n)])[:, pairs % (p + 1)]
+        found = system.covariances(dJ, mask, dT, dW, dP)
+        first = np.searchsorted(pairs // (p + 1), np.arange(self.m))
+        out = {key: np.add.reduceat(value, first, axis=value.ndim - 3) for key, value in found.items()}
+        out["V"] = np.tensordot(system.seen.T.astype(float), out["V"], 1)
         return out
 
     def _means(self) -> tuple[Array, Array]:
@@ -202,9 +189,8 @@ class _Columns:
     def _observation(self, out: Array) -> None:
         system, k = self.system, self.system.k
         flat = self.dx[:, :, :k]
-        n, m, r = system.n, self.m, system.regressors.shape[1]
         weighted = system.weighted(system.residuals.T)  # (p, n)
-        shown = (weighted @ flat.reshape(n, -1)).reshape(system.p, m, k)
+        shown = (weighted @ flat.reshape(system.n, -1)).reshape(system.p, self.m, k)
         dV = self.covs["V"]  # (p or 1, m, k, k)
         if system.complete:
             moved = np.tensordot(flat, system.regressors, (0, 0))[None]  # (1, m, k, r)
@@ -213,7 +199,7 @@ class _Columns:
             moved = np.tensordot(system.seen.T.astype(float), products, 1)
         moved = moved.copy()
         moved[..., :k] += dV
-        dcoef = -np.einsum("ia,ijab->ijb", system.loadings, np.broadcast_to(moved, (system.p, m, k, r)))
+        dcoef = -np.einsum("ia,ijab->ijb", system.loadings, moved)
         dcoef[:, :, :k] += shown
         self._own_coefficients(dcoef)
         shifts = (0, k, k + 1)
@@ -224,20 +210,16 @@ class _Columns:
 
     def _own_coefficients(self, dcoef: Array) -> None:
         """Add what the coefficients and H themselves change in the score by the coefficients."""
-        system = self.system
-        for each in self.coefs:
-            for i, column, j, value in zip(each.rows, each.columns, each.params, each.values, strict=True):
-                if system.diagonal:
-                    products = system.seen_products[0 if system.complete else i]
-                    dcoef[i, j] -= value * system.precision[i] * products[column]
-                else:
-                    dcoef[:, j] -= value * np.outer(system.precision[:, i], system.seen_products[0, column])
-        noise = self.own["obs_cov"]
-        for i, other, j, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+        system, noise = self.system, self.own["obs_cov"]
+        products = np.broadcast_to(system.seen_products, (system.p, *system.seen_products.shape[1:]))
+        terms = [(each, products[each.rows, each.columns]) for each in self.coefs]
+        for each, moved in [*terms, (noise, system.coef_score[noise.columns])]:
             if system.diagonal:
-                dcoef[i, j] -= value * system.precision[i] * system.coef_score[i]
+                weights = each.values * system.precision[each.rows]
+                np.add.at(dcoef, (each.rows, each.params), -weights[:, None] * moved)
             else:
-                dcoef[:, j] -= value * np.outer(system.precision[:, i], system.coef_score[other])
+                weights = each.values * system.precision[:, each.rows]
+                np.add.at(dcoef.swapaxes(0, 1), each.params, -weights.T[:, :, None] * moved[:, None])
 
     def _noise(self, out: Array, shown: Array, dV: Array) -> None:
         """Add the derivatives of the score by H."""
@@ -251,7 +233,6 @@ class _Columns:
         """Return the derivatives of 1/2 (E sum e^2 / h^2 - n / h), (p, m)."""
         system = self.system
         Z, h = system.loadings, system.precision
-        dV = np.broadcast_to(dV, (system.p, *dV.shape[1:]))
         out = -np.einsum("ia,ija->ij", Z, shown) + 0.5 * np.einsum("ia,ijab,ib->ij", Z, dV, Z)
         for each in self.coefs:
             np.add.at(
@@ -306,13 +287,13 @@ class _Columns:
         dr0 = self.dr0
         r0 = system.states[2]
         side = dr0[:, :, None] * r0
-        dGamma = 0.5 * (side + np.swapaxes(side, 1, 2) - self.covs["first"])
+        dGamma = 0.5 * (side + np.swapaxes(side, 1, 2) - self.covs["initial"])
         if system.problem.stationary:
-            g, Lambda = system.start_adjoint
-            T, (a1, P1) = system.T, system.start
+            g, Lambda = system.initial_adjoint
+            T, (a1, P1) = system.T, system.initial_moments
             dg = np.linalg.solve(np.eye(s) - T.T, (dr0 + np.swapaxes(self.dT, 1, 2) @ g).T).T
             side = np.swapaxes(self.dT, 1, 2) @ (Lambda @ T)
-            dLambda = stationary_covariances(T.T, dGamma + side + np.swapaxes(side, 1, 2))
+            dLambda = stationary_covariance(T, dGamma + side + np.swapaxes(side, 1, 2), adjoint=True)
             dnoise = dnoise + dLambda[:, :k, :k]
             dby_T = dby_T + (
                 2 * (dLambda @ (T @ P1) + Lambda @ self.dT @ P1 + (Lambda @ T) @ self.dP1)
@@ -343,10 +324,6 @@ def _add(out: Array, each: Elements, change: Array) -> None:
             (each.values, (each.params, np.arange(len(each.params)))), shape=(len(out), len(each.params))
         )
         out += gather @ change
-
-
-def _gathered(gather: scipy.sparse.csr_matrix, value: Array) -> Array:
-    return (gather @ value.reshape(len(value), -1)).reshape(-1, *value.shape[1:])
 
 
 _AT_ONCE = 2**22
@@ -395,17 +372,21 @@ class AverageInformation:
         self._T = None if np.array_equal(transition, np.eye(k)) else transition
         wide = 1 + directions.shape[1]
         states = np.column_stack([mean, -directions])
-        cov = cov + self._proper(endog, directions)
+        # the diffuse directions have a covariance of the size of the data, which does not change P: with it a
+        # singular H leaves the first rows a regular covariance
+        size = np.sum((self._design @ directions) ** 2, axis=(0, 1))
+        squares = np.nansum(endog**2) / np.where(size > 0.0, size, 1.0)
+        cov = cov + (directions * squares) @ directions.T
         self._whiten, self._gain = np.empty((n, p, p)), np.empty((n, p, k))
         errors = np.zeros((n, p, wide))
         errors[:, :, 0] = np.where(seen, endog, 0.0)
         for t, (Z, here) in enumerate(zip(self._design, seen, strict=True)):
             ZP = Z @ cov
             F = ZP @ Z.T + np.where(np.outer(here, here), obs_cov, np.eye(p))
-            root, failed = dpotrf(F, lower=1, clean=1)
+            factor, failed = dpotrf(F, lower=1, clean=1)
             if failed:
                 raise np.linalg.LinAlgError("The covariance of a row is singular")
-            whiten = dtrtri(root, lower=1)[0]
+            whiten = dtrtri(factor, lower=1)[0]
             errors[t] = whiten @ (errors[t] - Z @ states)
             gain = whiten @ ZP
             states = self._ahead(states + gain.T @ errors[t])
@@ -415,16 +396,6 @@ class AverageInformation:
         self._diffuse = np.linalg.qr(errors[:, :, 1:].reshape(n * p, wide - 1))[0]
         ours = errors[:, :, 0].ravel()
         self._adjoints((ours - self._diffuse @ (self._diffuse.T @ ours)).reshape(n, p))
-
-    def _proper(self, endog: Array, directions: Array) -> Array:
-        """
-        Return a covariance of the diffuse directions, of the size of the data.
-
-        It does not change P, and with it a singular H leaves the first rows a regular covariance.
-        """
-        size = np.sum((self._design @ directions) ** 2, axis=(0, 1))
-        squares = np.nansum(endog**2) / np.where(size > 0.0, size, 1.0)
-        return np.asarray((directions * squares) @ directions.T)
 
     def _ahead(self, states: Array) -> Array:
         return states if self._T is None else self._T @ states

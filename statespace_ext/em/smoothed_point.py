@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from ..numerics.linear_algebra import Array, companion, is_diagonal, is_positive_definite, symmetrize
-from ..numerics.matrix_equations import stationary_covariances, stationary_moments
+from ..numerics.matrix_equations import stationary_covariance, stationary_moments
 from ..params.affine import IntArray
 from ..params.layout import ParameterLayout
+from .regressions import padded, state_equation
 
 _NEARLY_SINGULAR = 1e-9
 """Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
@@ -125,12 +126,10 @@ class SmoothedPoint:
         return out
 
     @cached_property
-    def start(self) -> tuple[Array, Array]:
+    def initial_moments(self) -> tuple[Array, Array]:
         """a_1 and P_1."""
         if self.problem.stationary:
-            W = np.zeros((self.s, self.s))
-            W[: self.k, : self.k] = self.W
-            return stationary_moments(self.T, self.c, W)
+            return stationary_moments(self.T, self.c, padded(self.W, self.s))
         return self.problem.at["initial_state"][:, 0], self.problem.at["initial_state_cov"]
 
     @cached_property
@@ -152,22 +151,18 @@ class SmoothedPoint:
     @cached_property
     def information(self) -> Array:
         """J_t, (n or 1, s, s)."""
-        k = self.k
         each = self.Z[:, :, None] * self.loadings[:, None, :]
         pattern = np.ones((1, self.p)) if self.complete else self.seen.astype(float)
-        out = np.zeros((len(pattern), self.s, self.s))
-        out[:, :k, :k] = np.tensordot(pattern, each, 1)
-        return out
+        return padded(np.tensordot(pattern, each, 1), self.s)
 
     # -- filter and smoother ---------------------------------------------------------------------------
 
     @cached_property
     def paths(self) -> dict[str, Array]:
-        """P_t, M_t, F_t, T K_t, N_t (of x_{t+1}) and V_t, with N_0 as "first"."""
+        """P_t, M_t, F_t, T K_t and V_t, and N_t from N_0 on (of x_1)."""
         n, s, T = self.n, self.s, self.T
-        out = {name: np.empty((n, s, s)) for name in ("P", "M", "F", "TK", "N", "V")}
-        P, W = self.start[1], np.zeros((s, s))
-        W[: self.k, : self.k] = self.W
+        out = {name: np.empty((n, s, s)) for name in ("P", "M", "F", "TK", "V")}
+        P, W = self.initial_moments[1], padded(self.W, s)
         converged = n
         for t in range(n):
             J = self._information(t)
@@ -182,20 +177,20 @@ class SmoothedPoint:
                     out[name][t:] = out[name][t]
                 break
             P = following
-        out["first"] = self._backward(out, converged)
+        self._backward(out, converged)
         return out
 
-    def _backward(self, out: dict[str, Array], converged: int) -> Array:
-        """Fill in N_t and V_t, given the rest, which is constant from a period on; return N_0."""
-        N, t = np.zeros((self.s, self.s)), self.n - 1
+    def _backward(self, out: dict[str, Array], converged: int) -> None:
+        """Fill in N_t and V_t, given the rest, which is constant from a period on."""
+        out["N"] = N = np.zeros((self.n + 1, self.s, self.s))
+        t = self.n - 1
         while t >= 0:
-            F, TK = out["F"][t], out["TK"][t]
-            following = symmetrize(self._information(t) @ out["M"][t] + TK.T @ N @ TK)
-            start = converged if t > converged and _converged(following, N, following) else t
-            out["N"][start : t + 1] = N
-            out["V"][start : t + 1] = symmetrize(F - F @ (self.T.T @ N @ self.T) @ F)
-            N, t = following, start - 1
-        return N
+            F, TK, later = out["F"][t], out["TK"][t], N[t + 1]
+            before = symmetrize(self._information(t) @ out["M"][t] + TK.T @ later @ TK)
+            first = converged if t > converged and _converged(before, later, before) else t
+            N[first + 1 : t + 1], N[first] = later, before
+            out["V"][first : t + 1] = symmetrize(F - F @ (self.T.T @ later @ self.T) @ F)
+            t = first - 1
 
     def smoothed(self, linear: Array, inputs: Array, first: Array) -> tuple[Array, Array, Array]:
         """
@@ -226,23 +221,26 @@ class SmoothedPoint:
         return mean, adjoint, r
 
     @cached_property
+    def y(self) -> Array:
+        """Observations less their intercepts, zero where missing, (n, p)."""
+        at = self.problem.at
+        level = at["obs_intercept"][:, 0] + self.problem.exog @ at["obs_coef"].T
+        return np.where(self.seen, self.problem.endog - level, 0.0)
+
+    @cached_property
     def states(self) -> tuple[Array, Array, Array]:
         """Smoothed means (n, s), adjoints of x_{t+1} (n, s) and r_0 (s,)."""
-        at, n, k = self.problem.at, self.n, self.k
-        level = at["obs_intercept"][:, 0] + self.problem.exog @ at["obs_coef"].T
-        y = np.where(self.seen, self.problem.endog - level, 0.0)
+        n, k = self.n, self.k
         linear, inputs = np.zeros((n, 1, self.s)), np.tile(self.c, (n, 1, 1))
-        linear[:, 0, :k] = y @ self.loadings
-        inputs[:, 0, :k] += self.problem.state_exog @ at["state_coef"].T
-        mean, adjoint, first = self.smoothed(linear, inputs, self.start[0][None])
+        linear[:, 0, :k] = self.y @ self.loadings
+        inputs[:, 0, :k] += self.problem.state_exog @ self.problem.at["state_coef"].T
+        mean, adjoint, first = self.smoothed(linear, inputs, self.initial_moments[0][None])
         return mean[:, 0], adjoint[:, 0], first[0]
 
     @cached_property
     def residuals(self) -> Array:
         """e_t = y_t - d_t - Z xhat_t, zero where missing, (n, p)."""
-        at = self.problem.at
-        level = at["obs_intercept"][:, 0] + self.problem.exog @ at["obs_coef"].T
-        return np.where(self.seen, self.problem.endog - level - self.states[0][:, : self.k] @ self.Z.T, 0.0)
+        return np.where(self.seen, self.y - self.states[0][:, : self.k] @ self.Z.T, 0.0)
 
     @cached_property
     def regressors(self) -> Array:
@@ -257,8 +255,7 @@ class SmoothedPoint:
     @cached_property
     def disturbances(self) -> Array:
         """Smoothed disturbances of the state equation, (n - 1, k)."""
-        at = self.problem.at
-        coefs = np.column_stack([self.A, self.c[: self.k], at["state_coef"]])
+        coefs = np.column_stack([self.A, self.c[: self.k], self.problem.at["state_coef"]])
         return self.states[0][1:, : self.k] - self.state_regressors @ coefs.T
 
     # -- derivatives of the covariances ----------------------------------------------------------------
@@ -278,17 +275,17 @@ class SmoothedPoint:
         -------
         dict
             "V" by period (n, D, k, k), or its sum (1, D, k, k) without a mask; sums over t < n "before",
-            over t > 1 "after" and "lag" of Cov(x_{t+1}, x_t|Y); "first" is dN_0.
+            over t > 1 "after" and "lag" of Cov(x_{t+1}, x_t|Y); "initial" is dN_0.
         """
         n, k, T, by = self.n, self.k, self.T, self.paths
         forward, converged = self._forward(dJ, mask, dT, dW, dP)
-        V = np.zeros((n if mask is not None else 1, len(dJ), k, k))
+        V = np.zeros((1 if mask is None else n, len(dJ), k, k))
         before, after, lag, dN = np.zeros((4, *dJ.shape))
         t, identity = n - 1, np.eye(self.s)
         after_U = after_dU = np.zeros((self.s, self.s))  # I - P N of the next period, and its derivative
         while t >= 0:
             J, change = self._information(t), _change(dJ, mask, t)
-            F, M, N, TK = (by[name][t] for name in ("F", "M", "N", "TK"))
+            F, M, TK, N, N_before = by["F"][t], by["M"][t], by["TK"][t], by["N"][t + 1], by["N"][t]
             dP, dF = forward[:, t]
             B, side = J @ M, np.swapaxes(dT, 1, 2) @ (N @ T)
             A, dA = T.T @ N @ T, side + np.swapaxes(side, 1, 2) + T.T @ dN @ T
@@ -296,12 +293,11 @@ class SmoothedPoint:
             side = np.swapaxes(dT @ M + T @ dM, 1, 2) @ (N @ TK)
             new = symmetrize(M.T @ change @ M - B @ dP @ B) + side + np.swapaxes(side, 1, 2)
             dN_after, dN = dN, new + TK.T @ dN @ TK
-            N_before = by["N"][t - 1] if t else by["first"]
             side = dF @ (A @ F)
             dV = dF - side - np.swapaxes(side, 1, 2) - F @ dA @ F
             rests = converged < t < n - 1 and np.array_equal(N, N_before) and _converged(dN, dN_after, N)
             count = t - converged if rests else 1  # periods that have the same terms
-            V[t if mask is not None else 0] += count * dV[:, :k, :k]
+            V[min(t, len(V) - 1)] += count * dV[:, :k, :k]
             if t < n - 1:
                 before += count * dV
                 lag += count * (after_U @ (dT @ F + T @ dF) + after_dU @ (T @ F))
@@ -310,7 +306,7 @@ class SmoothedPoint:
             after_U = M - F @ A @ M
             after_dU = (identity - F @ A) @ dM - (dF @ A + F @ dA) @ M
             t -= count
-        return {"V": V, "before": before, "after": after, "lag": lag, "first": dN}
+        return {"V": V, "before": before, "after": after, "lag": lag, "initial": dN}
 
     def _forward(self, dJ: Array, mask: Array | None, dT: Array, dW: Array, dP: Array) -> tuple[Array, int]:
         """Return the derivatives of P_t and of F_t, (2, n, D, s, s), and from when on they are constant."""
@@ -336,17 +332,14 @@ class SmoothedPoint:
     def basis(self) -> dict[str, Array]:
         """Derivatives of the covariances along a basis of (dJ, dT, dW, dP_1), for complete rows."""
         k, s = self.k, self.s
-        pairs = [(a, b) for a in range(k) for b in range(a + 1)]
-        firsts = [(a, b) for a in range(s) for b in range(a + 1)] if self._free_first else []
-        D = 2 * len(pairs) + k * s + len(firsts)
-        dJ, dT, dW, dP = np.zeros((4, D, s, s))
-        for place, (a, b) in enumerate(pairs):
-            dJ[place, a, b] = dJ[place, b, a] = 1.0
-            dW[len(pairs) + place, a, b] = dW[len(pairs) + place, b, a] = 1.0
-        for place, (a, b) in enumerate(firsts):
-            dP[D - len(firsts) + place, a, b] = dP[D - len(firsts) + place, b, a] = 1.0
-        where = 2 * len(pairs) + np.arange(k * s)
-        dT[where, np.repeat(np.arange(k), s), np.tile(np.arange(s), k)] = 1.0
+        (a, b), (i, j) = np.tril_indices(k), np.tril_indices(s if self._free_first else 0)
+        last = np.cumsum([len(a), len(a), k * s, len(i)])
+        dJ, dT, dW, dP = np.zeros((4, last[-1], s, s))
+        by_J, by_W, by_T, by_P = np.split(np.arange(last[-1]), last[:-1])
+        dJ[by_J, a, b] = dJ[by_J, b, a] = 1.0
+        dW[by_W, a, b] = dW[by_W, b, a] = 1.0
+        dT[by_T, :k] = np.eye(k * s).reshape(k * s, k, s)
+        dP[by_P, i, j] = dP[by_P, j, i] = 1.0
         return self.covariances(dJ, None, dT, dW, dP + self.first_covariances(dT, dW))
 
     @property
@@ -366,8 +359,8 @@ class SmoothedPoint:
         """Return the derivatives of a stationary P_1, zero for another start."""
         if not self.problem.stationary:
             return np.zeros_like(dT)
-        side = dT @ (self.start[1] @ self.T.T)
-        return stationary_covariances(self.T, side + np.swapaxes(side, 1, 2) + dW)
+        side = dT @ (self.initial_moments[1] @ self.T.T)
+        return stationary_covariance(self.T, side + np.swapaxes(side, 1, 2) + dW)
 
     # -- sums and scores by matrix at the point --------------------------------------------------------
 
@@ -392,9 +385,7 @@ class SmoothedPoint:
     def cross(self) -> Array:
         """E sum e b', (p, r)."""
         out = self.residuals.T @ self.regressors
-        out[:, : self.k] -= np.einsum(
-            "ia,iab->ib", self.Z, np.broadcast_to(self.seen_covs, (self.p, self.k, self.k))
-        )
+        out[:, : self.k] -= np.einsum("ia,iab->ib", self.Z, self.seen_covs)
         return out
 
     @cached_property
@@ -406,37 +397,27 @@ class SmoothedPoint:
     def squares(self) -> Array:
         """E sum e e', (p, p), its diagonal alone where H is diagonal."""
         if self.diagonal:
-            covs = np.broadcast_to(self.seen_covs, (self.p, self.k, self.k))
-            return np.sum(self.residuals**2, axis=0) + np.einsum("ia,iab,ib->i", self.Z, covs, self.Z)
+            by_states = np.einsum("ia,iab,ib->i", self.Z, self.seen_covs, self.Z)
+            return np.sum(self.residuals**2, axis=0) + by_states
         return self.residuals.T @ self.residuals + self.Z @ self.seen_covs[0] @ self.Z.T
 
     @cached_property
     def state_sums(self) -> tuple[Array, Array, Array]:
         """E sum of eta b', of b b' and of eta eta' of the state equation."""
-        k, s, n, V = self.k, self.s, self.n, self.paths["V"]
-        F, M, N = (self.paths[name] for name in ("F", "M", "N"))
-        lag = (
-            np.sum((M[1:] - F[1:] @ self.T.T @ N[1:] @ self.T @ M[1:]) @ self.T @ F[:-1], axis=0)[:k]
-            if n > 1
-            else np.zeros((k, s))
-        )
-        before, after = V[:-1].sum(axis=0), V[1:, :k, :k].sum(axis=0)
+        T, F, M, N, V = self.T, *(self.paths[name] for name in ("F", "M", "N", "V"))
+        lag = ((M[1:] - F[1:] @ T.T @ N[2:] @ T @ M[1:]) @ T @ F[:-1]).sum(axis=0)
         b, eta = self.state_regressors, self.disturbances
-        eb, bb = eta.T @ b, b.T @ b
-        eb[:, :s] += lag - self.A @ before
-        bb[:s, :s] += before
-        side = lag @ self.A.T
-        ee = eta.T @ eta + after - side - side.T + self.A @ before @ self.A.T
-        return eb, bb, ee
+        covs = V[:-1].sum(axis=0), V[1:].sum(axis=0), lag
+        sums = state_equation(eta.T @ eta, eta.T @ b, b.T @ b, len(b), *covs, T, np.eye(self.k, self.s))
+        return sums.eb[0], sums.bb[0], sums.ee[0]
 
     @cached_property
-    def start_adjoint(self) -> tuple[Array, Array]:
+    def initial_adjoint(self) -> tuple[Array, Array]:
         """Derivatives by the mean and the covariance of a stationary start, pulled back to c and W."""
         r = self.states[2]
-        Gamma = 0.5 * (np.outer(r, r) - self.paths["first"])
-        if not self.problem.stationary:
-            return r, Gamma
-        return np.linalg.solve(np.eye(self.s) - self.T.T, r), stationary_covariances(self.T.T, Gamma[None])[0]
+        Gamma = 0.5 * (np.outer(r, r) - self.paths["N"][0])
+        g = np.linalg.solve(np.eye(self.s) - self.T.T, r)
+        return g, stationary_covariance(self.T, Gamma, adjoint=True)
 
 
 def _change(dJ: Array, mask: Array | None, t: int) -> Array:

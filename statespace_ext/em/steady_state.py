@@ -63,9 +63,11 @@ from ..numerics.linear_algebra import (
     gram,
     identity,
     is_diagonal,
+    is_positive_semidefinite,
     product,
     solve,
     solve_and_log_det,
+    square_root,
     symmetrize,
     trace_of_product,
 )
@@ -93,9 +95,7 @@ def inverse(factor: Array) -> Array:
     diagonal = factor.diagonal()
     if is_diagonal(factor):
         return diagonal_like(factor, 1.0 / diagonal**2)
-    lower, failed = dpotri(factor, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError("obs_cov is singular")
+    lower, _ = dpotri(factor, lower=1)
     return np.asarray(lower + np.tril(lower, -1).T)
 
 
@@ -177,45 +177,20 @@ def steady_sums(
     squares : bool
         Whether the diagonal of the sum of e_t e_t' suffices.
     """
-    apart = exog.shape[1] + state_exog.shape[1] > 0
     totals: list[Array] = []
     for rows in blocks(len(mean), series):
-        e, b = residual(rows), _regressors(mean[rows], exog[rows])
-        s = _regressors(mean[rows], state_exog[rows]) if apart else b
-        r = adjoint[rows.start + 1 : rows.stop + 1]
-        bb = gram(b)
+        e, r = residual(rows), adjoint[rows.start + 1 : rows.stop + 1]
+        states = mean[rows], np.ones((len(e), 1))
+        b, s = (np.concatenate([*states, each[rows]], axis=1) for each in (exog, state_exog))
         ee = diagonal_matrix(np.einsum("ti,ti->i", e, e)) if squares else gram(e)
-        parts = [ee, e.T @ b, bb, gram(r), r.T @ s[: len(r)], gram(s) if apart else bb]
+        parts = [ee, e.T @ b, gram(b), gram(r), r.T @ s[: len(r)], gram(s)]
         totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
     ee, eb, bb, rr, rs, ss = totals
     return SteadySums(ee, eb, bb, rr, rs, ss - s[-1][:, None] * s[-1])
 
 
-def _regressors(mean: Array, exog: Array) -> Array:
-    n, k = mean.shape
-    out = np.empty((n, k + 1 + exog.shape[1]))
-    out[:, :k], out[:, k], out[:, k + 1 :] = mean, 1.0, exog
-    return out
-
-
 _ILL_CONDITIONED = 1e10
 """Condition of I + P Lam, in units of the standard deviations, from which covariances lose digits."""
-
-
-class WhiteModel(NamedTuple):
-    """
-    A model with unit observation noise: y (n, m), Z, T, c by row (one, or one a period), noise, a1, P1.
-
-    W = noise noise' is the covariance of the state noise.
-    """
-
-    y: Array
-    Z: Array
-    T: Array
-    c: Array
-    noise: Array
-    a1: Array
-    P1: Array
 
 
 @dataclass(frozen=True)
@@ -255,9 +230,19 @@ class SmoothedStates:
     noise: Callable[[], Array] | None = None
 
 
-def states_by_path(model: WhiteModel) -> SmoothedStates:
-    """Return smoothed states; LinAlgError where digits would be lost."""
-    y, Z, T, c, noise, a1, P1 = model
+def states_by_path(
+    y: Array, Z: Array, T: Array, c: Array, noise: Array, a1: Array, P1: Array
+) -> SmoothedStates:
+    """
+    Return smoothed states; LinAlgError where digits would be lost.
+
+    Parameters
+    ----------
+    y, Z, T, c, a1, P1
+        As for `states_by_limit`, of observations with H = I.
+    noise : ndarray, (k, q)
+        A square root of the covariance of the state noise.
+    """
     n = len(y)
     (P, G, weights, filtered), (information, *_) = riccati_paths(
         [Riccati(T, noise @ noise.T, Z, P1), Riccati(T.T, Z.T @ Z, noise.T, np.zeros_like(P1))], n + 1
@@ -273,6 +258,7 @@ def states_by_path(model: WhiteModel) -> SmoothedStates:
     mean = predicted + by_period(adjoint, P)
 
     def smoothed_noise() -> Array:
+        """Return the smoothed noise of the white observations."""
         out = weighted.copy()
         out[:-1] -= by_period(adjoint[1:], np.swapaxes(gain, 1, 2))
         return out
@@ -301,6 +287,7 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> dict[str
         raise np.linalg.LinAlgError("smoothed covariances are ill-conditioned")
 
     def total(values: Array) -> Array:
+        """Return the sum over all periods, of which those between have the last value."""
         return values.sum(axis=0) + (max(between - 1, 0) * values[-1] if between else 0.0)
 
     cov = symmetrize(inverse @ prior)
@@ -325,9 +312,9 @@ _APART = 1e3
 
 def states_by_limit(
     y: Array, Z: Array, weights: Array, T: Array, c: Array, W: Array, a1: Array, P1: Array
-) -> SmoothedStates | None:
+) -> SmoothedStates:
     """
-    Return smoothed states, or None if the sample is too short for the limits.
+    Return smoothed states.
 
     Parameters
     ----------
@@ -345,14 +332,11 @@ def states_by_limit(
     Raises
     ------
     LinAlgError
-        Where digits would be lost.
+        If the sample is too short for the limits, or digits would be lost.
     """
     n = len(y)
     J = symmetrize(Z.T @ weights)
-    limit = riccati_limit(T, W, J, n)
-    if limit is None:
-        return None
-    P, information, D, F, log_det = limit
+    P, information, D, F, log_det = riccati_limit(T, W, J, n)
     M, shift, one = T @ D, P1 - P, identity(len(T))
     known = one + P @ information
     C = solve(known, one)
@@ -361,10 +345,10 @@ def states_by_limit(
     scale = np.sqrt(P.diagonal() + P1.diagonal())
     _require_digits(known, C, to_first, scale)
     sums = geometric_sums(M, symmetrize(shift @ to_first), N, scale, n)
-    if sums is None:
-        return None
     mean, adjoint = _constant_filter(y, weights, J, M, F @ T.T, D, c, a1)
-    moved = _orbit(shift @ (to_first @ adjoint[0]), sums.powers)
+    moved = (shift @ (to_first @ adjoint[0]))[None]  # by M^i, as rows
+    for power in sums.powers[:-1]:
+        moved = np.concatenate([moved, moved @ power.T])
     mean[: len(moved)] += moved
     adjoint[: len(moved)] -= moved @ N
     for rows in blocks(n):
@@ -372,11 +356,6 @@ def states_by_limit(
     CV, MP, first = M @ sums.forward, M @ P, to_first @ C.T
     late = M.T @ sums.backward @ M  # from the second term on
     CVC, late_MP = CV @ C.T, late @ MP
-
-    def adjoint_sums() -> tuple[Array, Array]:
-        square = (n - 1) * N - late - N @ CV @ M.T @ N
-        return symmetrize(square), (n - 1) * (N @ MP) - late_MP + N @ CVC
-
     return SmoothedStates(
         mean=mean,
         adjoint=adjoint,
@@ -386,7 +365,10 @@ def states_by_limit(
         first_cov=symmetrize(P1 @ first),
         last_cov=F,
         first_adjoint_cov=symmetrize(first @ information),
-        adjoint_sums=adjoint_sums,
+        adjoint_sums=lambda: (
+            symmetrize((n - 1) * N - late - N @ CV @ M.T @ N),
+            (n - 1) * (N @ MP) - late_MP + N @ CVC,
+        ),
     )
 
 
@@ -426,18 +408,6 @@ def _require_digits(known: Array, C: Array, to_first: Array, scale: Array) -> No
         raise np.linalg.LinAlgError("digits would be lost")
 
 
-def _orbit(start: Array, powers: list[Array]) -> Array:
-    """Return M^i start as rows, from M, M^2, M^4, ..."""
-    out = start[None]
-    for power in powers[:-1]:
-        out = np.concatenate([out, out @ power.T])
-    return out
-
-
-_NEGATIVE = 1e-10
-"""Negative eigenvalue of Q, relative to the largest, that is not rounding."""
-
-
 @dataclass(frozen=True)
 class SteadyState:
     """
@@ -474,8 +444,8 @@ def steady_state(
     Q: Array,
     a1: Array,
     P1: Array,
-    exog: Array | None = None,
-    state_exog: Array | None = None,
+    exog: Array,
+    state_exog: Array,
 ) -> SteadyState | None:
     """
     Return the E-step, or None if H is singular or digits would be lost.
@@ -491,27 +461,31 @@ def steady_state(
         State intercepts.
     a1, P1 : ndarray
         Mean (k,) and covariance (k, k) of the first state.
-    exog, state_exog : ndarray, optional
-        Regressors of the two equations, (n, j) and (n, i), for the sums.
+    exog, state_exog : ndarray, (n, j) and (n, i)
+        Regressors of the two equations, for the sums.
     """
     n = len(y)
     try:
         factor = cholesky_factor(H)
-        precision, W = inverse(factor), R @ Q @ R.T
-        states = _smoothed(y, Z, factor, precision, T, c, R @ _root(Q), W, a1, P1)
+        precision, W, noise = inverse(factor), R @ Q @ R.T, R @ _square_root(Q)
+        try:
+            states = states_by_limit(y, Z, product(precision, Z), T, c, W, a1, P1)
+        except np.linalg.LinAlgError:
+            observed, design = collapsed(y, Z, factor)
+            states = states_by_path(observed, design, T, c, noise, a1, P1)
+            states = states if len(design) == len(Z) else replace(states, noise=None)
     except np.linalg.LinAlgError:
         return None
-    residual = _residual(y, Z, factor, states)
-    none = np.empty((n, 0))
-    sums = steady_sums(
-        residual,
-        states.mean,
-        states.adjoint,
-        none if exog is None else exog,
-        none if state_exog is None else state_exog,
-        len(Z),
-        by_diagonal(H),
-    )
+    residuals = None if states.noise is None else product(factor, states.noise().T).T
+
+    def residual(rows: slice) -> Array:
+        """Return e_t of some periods."""
+        if residuals is not None:  # they keep digits where H is small
+            return residuals[rows]
+        out = states.mean[rows] @ Z.T
+        return np.subtract(y[rows], out, out=out)
+
+    sums = steady_sums(residual, states.mean, states.adjoint, exog, state_exog, len(Z), by_diagonal(H))
     fit = (
         trace_of_product(precision, sums.ee)
         + np.vdot(W, sums.rr)
@@ -522,49 +496,11 @@ def steady_state(
     return SteadyState(llf, states, sums, residual, precision) if math.isfinite(llf) else None
 
 
-def _smoothed(
-    y: Array,
-    Z: Array,
-    factor: Array,
-    precision: Array,
-    T: Array,
-    c: Array,
-    noise: Array,
-    W: Array,
-    a1: Array,
-    P1: Array,
-) -> SmoothedStates:
-    """Return smoothed states from the limits of the covariances, or else from their paths."""
-    try:
-        states = states_by_limit(y, Z, product(precision, Z), T, c, W, a1, P1)
-    except np.linalg.LinAlgError:
-        states = None
-    if states is not None:
-        return states
-    observed, design = collapsed(y, Z, factor)
-    states = states_by_path(WhiteModel(observed, design, T, c, noise, a1, P1))
-    return states if len(design) == len(Z) else replace(states, noise=None)
-
-
-def _residual(y: Array, Z: Array, factor: Array, states: SmoothedStates) -> Callable[[slice], Array]:
-    """Return a function that computes e_t over a slice of periods."""
-    if states.noise is None:
-
-        def of_means(rows: slice) -> Array:
-            out = states.mean[rows] @ Z.T
-            return np.subtract(y[rows], out, out=out)
-
-        return of_means
-    out = product(factor, states.noise().T).T  # H u_t keeps digits where H is small
-    return lambda rows: out[rows]
-
-
-def _root(cov: Array) -> Array:
+def _square_root(cov: Array) -> Array:
     """Return S with S S' equal to a positive semidefinite matrix."""
     factor, failed = dpotrf(cov, lower=1)
     if not failed:
         return np.asarray(factor)
-    values, vectors = np.linalg.eigh(cov)
-    if np.min(values, initial=0.0) < -_NEGATIVE * np.max(values, initial=0.0):
+    if not is_positive_semidefinite(cov):
         raise np.linalg.LinAlgError("state_cov is not positive semidefinite")
-    return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
+    return square_root(cov)

@@ -29,11 +29,10 @@ from ..numerics.linear_algebra import (
     identity,
     is_stable,
     scaled_solve,
-    solve,
     solve_and_log_det,
 )
-from ..numerics.matrix_equations import stationary_covariance, stationary_moments
-from ..params.affine import AffineMatrix, IntArray, side_by_side
+from ..numerics.matrix_equations import stationary_chain, stationary_moments
+from ..params.affine import AffineMatrix, Elements, IntArray, side_by_side
 from ..params.layout import ParameterLayout
 from .regressions import (
     CovarianceTerm,
@@ -42,6 +41,7 @@ from .regressions import (
     StackedCoefficients,
     by_group,
     closed_form,
+    halved,
     precisions,
     repeated,
     scoring_step,
@@ -150,21 +150,6 @@ class StationaryTerm:
         return -0.5 * (log_det + float(np.vdot(precision, second))), gradient
 
 
-def stationary_chain(
-    transition: Array, a1: Array, P1: Array, by_mean: Array, by_cov: Array
-) -> tuple[Array, Array, Array]:
-    """
-    Return derivatives by T, c and W, given those by the stationary a_1 and P_1.
-
-    With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
-    """
-    adjoint = stationary_covariance(transition, by_cov, adjoint=True)
-    g = solve(identity(len(transition)) - transition.T, by_mean[:, None])[:, 0]
-    return 2.0 * (adjoint @ transition @ P1) + g[:, None] * a1, g, adjoint
-
-
-_MAX_HALVING = 40
-
 Update = Callable[[Array, Moments], tuple[Array, Moments]]
 NamedUpdate = tuple[str, Update]
 
@@ -221,10 +206,10 @@ class LinearGaussianUpdates:
             ("initial_state", self.initial_state, self._free("initial_state") and not self._newton_start),
             ("initial_state_cov", self.initial_state_cov, self._free("initial_state_cov")),
         ]
-        first: list[tuple[str, Update, bool]] = [
-            ("initial_state", self.initial_state_newton, self._newton_start)
+        cycles: list[list[NamedUpdate]] = [
+            [("initial_state", self.initial_state_newton)] if self._newton_start else [],
+            [(name, update) for name, update, used in main if used],
         ]
-        cycles = [[(name, update) for name, update, used in cycle if used] for cycle in (first, main)]
         return [cycle for cycle in cycles if cycle]
 
     def unsupported_reason(self) -> str | None:
@@ -238,12 +223,12 @@ class LinearGaussianUpdates:
         if moving is not None and (self._stationary or self._with_mean):
             why = "under a stationary start" if self._stationary else "beside a mean of the states"
             return f"{moving} has free elements that vary over time, {why}"
-        if self._shared_covariances and self._stationary:
-            return "obs_cov and state_cov share parameters under a stationary start"
         return self._shared_by_equations()
 
     def _shared_by_equations(self) -> str | None:
         """Return a message if two updates share parameters, or None."""
+        if self._shared_covariances and self._stationary:
+            return "obs_cov and state_cov share parameters under a stationary start"
         groups = [self._names(*OBSERVATION), self._names(*STATE), self._names("initial_state")]
         shared = next((first & second for first, second in combinations(groups, 2) if first & second), None)
         if shared is not None:
@@ -305,48 +290,43 @@ class LinearGaussianUpdates:
             return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
         precision = self._precisions("state_cov", params, regression)
         base, term = self._state_matrix(params), self._stationary_term(moments)
-        cov, start, extra = self.layout.matrix("state_cov", params), 0.0, np.zeros_like(base)
+        cov, initial, extra = self.layout.matrix("state_cov", params), 0.0, np.zeros_like(base)
         if term is not None:
-            start, (by_transition, by_intercept, _) = self._start(term, base, cov)
+            initial, (by_transition, by_intercept, _) = self._initial_term(term, base, cov)
             extra[:, :k_states], extra[:, k_states] = by_transition, by_intercept
 
-        def objective(trial: Array) -> tuple[float, Regression]:
+        def objective(trial: Array) -> float:
+            """Return the expected log-likelihood of the states, without its constant."""
             matrix = self._state_matrix(trial)
-            shifted = regression.shifted(matrix - base)
-            value = -0.5 * float(np.vdot(precision, shifted.ee))
-            return value if term is None else value + term.value(*self._start_equation(matrix, cov)), shifted
+            value = -0.5 * float(np.vdot(precision, regression.shifted(matrix - base).ee))
+            return value if term is None else value + term.value(*self._stationary_equation(matrix, cov))
 
-        value = start - 0.5 * float(np.vdot(precision, regression.ee))
+        value = initial - 0.5 * float(np.vdot(precision, regression.ee))
         step = self._state_step(params, regression, precision, cov, extra)
-        accepted, shifted = _halved(objective, (value, regression), params, step)
-        return accepted, replace(moments, state=shifted)
+        params, _ = halved(objective, params, step, value)
+        return params, replace(moments, state=regression.shifted(self._state_matrix(params) - base))
 
-    def _start(
+    def _initial_term(
         self, term: StationaryTerm, matrix: Array, cov: Array
     ) -> tuple[float, tuple[Array, Array, Array]]:
         """Return a stationary start's term, and its derivatives by the rows of A, c and Q."""
-        value, gradient = term.value_and_gradient(*self._start_equation(matrix, cov))
+        value, gradient = term.value_and_gradient(*self._stationary_equation(matrix, cov))
         return value, self.structure.rows_of(*gradient)
 
     def _state_step(
         self, params: Array, regression: Regression, precision: Array, cov: Array, extra: Array
     ) -> Array:
         """Return the step of a regression with an addition to its gradient Pi E sum e b'."""
-        if not self._with_mean:
-            k_states = self.layout.blocks["transition"].shape[1]
-            stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
-            cov = by_group(cov)[0]
-            return stacked.step(replace(regression, eb=regression.eb + cov @ extra), precision)
-        jacobian = self._state_jacobian(params)
-        used = np.flatnonzero(jacobian.any(axis=0))
-        jacobian = jacobian[:, used]
-        gradient = np.sum(precision @ regression.eb, axis=0) + extra
-        information = np.zeros((len(used),) * 2)
-        for pi, bb in zip(precision, regression.bb, strict=True):
-            information += jacobian.T @ np.kron(pi, bb) @ jacobian
-        step = np.zeros(len(params))
-        step[used] = scaled_solve(information, jacobian.T @ gradient.ravel())
-        return step
+        k_states = self.layout.blocks["transition"].shape[1]
+        keys, first = STATE[:3], (0, k_states, k_states + 1)
+        if self._with_mean:
+            elements = [*self._elements(keys, first, regression), *self._mean_elements(params)]
+            stacked = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
+        else:
+            stacked = self._stacked(keys, first, regression)
+        eb = np.array(regression.eb)
+        eb[0] += by_group(cov)[0] @ extra
+        return stacked.step(replace(regression, eb=eb), precision)
 
     def state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Q = E sum eta eta' / (n - 1), in its structure; halved as above with a stationary start."""
@@ -356,26 +336,18 @@ class LinearGaussianUpdates:
             return update_covariance([covariance], params), moments
 
         matrix = self._state_matrix(params)
-        start, (_, _, extra) = self._start(term, matrix, self.layout.matrix("state_cov", params))
+        initial, (_, _, extra) = self._initial_term(term, matrix, self.layout.matrix("state_cov", params))
 
-        def objective(trial: Array) -> tuple[float, Regression]:
+        def objective(trial: Array) -> float:
+            """Return the expected log-likelihood of the states, without its constant."""
             cov = self.layout.matrix("state_cov", trial)
-            value = covariance.objective(trial) + term.value(*self._start_equation(matrix, cov))
-            return value, moments.state
+            return covariance.objective(trial) + term.value(*self._stationary_equation(matrix, cov))
 
-        here = (covariance.objective(params) + start, moments.state)
-        return _halved(objective, here, params, self._covariance_step(covariance, params, extra))[0], moments
-
-    @staticmethod
-    def _covariance_step(term: CovarianceTerm, params: Array, extra: Array) -> Array:
-        """
-        Return a scoring step with an additional gradient.
-
-        It adds 2 Sigma extra Sigma to the sums, for which a structure may have a closed form.
-        """
-        (sigma,) = term.at(params)
-        target = closed_form(term, params, 2.0 * (sigma @ extra @ sigma))
-        return scoring_step([term], params, [extra]) if target is None else target - params
+        # the additional gradient adds 2 Sigma extra Sigma to the sums, for which there may be a closed form
+        (sigma,) = covariance.at(params)
+        target = closed_form(covariance, params, 2.0 * (sigma @ extra @ sigma))
+        step = scoring_step([covariance], params, [extra]) if target is None else target - params
+        return halved(objective, params, step, covariance.objective(params) + initial)[0], moments
 
     def shared_covariances(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H and Q with parameters in common."""
@@ -386,8 +358,8 @@ class LinearGaussianUpdates:
 
     def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """a_1 = E[x_1|Y], weighted by P_1 if elements are shared."""
-        stacked = self._stacked(("initial_state",), (0,), (moments.initial_mean.size, 1))
         regression = self._initial_regression(params, moments)
+        stacked = self._stacked(("initial_state",), (0,), regression)
         precision = self._precision("initial_state_cov", params, stacked, regression)
         return params + stacked.step(regression, precision), moments
 
@@ -420,7 +392,6 @@ class LinearGaussianUpdates:
 
     def information(self, params: Array, moments: Moments) -> Array:
         """Return the diagonal of the complete-data information; zero where it is not known."""
-        at = self.layout.matrices(params)
         k_states = moments.initial_mean.size
         out = np.zeros(len(self.layout))
         for keys, cov, regression in (
@@ -433,14 +404,11 @@ class LinearGaussianUpdates:
             squares = np.diagonal(regression.bb, axis1=1, axis2=2)
             weight = variances[:, stacked.rows] * squares[:, stacked.columns]
             out += np.bincount(stacked.index, _squared(stacked.coefs, weight), minlength=len(out))
-            block, index = self.layout.tangent(cov, params)
+            block, index = self._term(cov, regression).tangent(params)
             weight = regression.n[:, None] * variances[:, block.rows] * variances[:, block.columns]
-            coefs = regression.of_groups(block).coefs
-            out += np.bincount(index, 0.5 * _squared(coefs, weight), minlength=len(out))
+            out += np.bincount(index, 0.5 * _squared(block.coefs, weight), minlength=len(out))
             if cov == "state_cov" and self._free("state_mean"):
-                level = np.eye(len(at["state_mean"])) - self._state_matrix(params)[:, :k_states].reshape(
-                    len(at["state_mean"]), self.lags, -1
-                ).sum(axis=1)
+                level = self._level(self._state_matrix(params))
                 mean = self.layout.blocks["state_mean"]
                 weight = np.einsum("g,gij->ij", regression.n, precision)
                 weight = mean.coefs**2 * np.diag(level.T @ weight @ level)[mean.rows]
@@ -452,26 +420,27 @@ class LinearGaussianUpdates:
     # -- shared pieces -------------------------------------------------------------------------------
 
     def _stacked(
-        self, keys: tuple[str, ...], first: tuple[int, ...], like: Regression | tuple[int, int]
+        self, keys: tuple[str, ...], first: tuple[int, ...], regression: Regression
     ) -> StackedCoefficients:
-        if isinstance(like, tuple):
-            shape, groups, regression = like, b"", None
-        else:
-            shape, regression = (like.eb.shape[1], like.eb.shape[2]), like
-            groups = b"" if like.periods is None else like.periods.tobytes()
-        known = self._stacks.get((keys, shape, groups))
-        if known is None:
-            matrices = [self.layout.blocks[key] for key in keys]
-            if regression is not None:
-                matrices = [regression.of_groups(matrix) for matrix in matrices]
-            indices = [self.layout.index[key] for key in keys]
-            blocks = list(zip(matrices, indices, first, strict=True))
-            known = StackedCoefficients(blocks, shape, len(self.layout))
-            self._stacks[keys, shape, groups] = known
-        return known
+        periods = b"" if regression.periods is None else regression.periods.tobytes()
+        known = keys, regression.eb.shape[1:], periods
+        if known not in self._stacks:
+            elements = self._elements(keys, first, regression)
+            self._stacks[known] = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
+        return self._stacks[known]
+
+    def _elements(
+        self, keys: tuple[str, ...], first: tuple[int, ...], regression: Regression
+    ) -> list[Elements]:
+        """Return the elements of blocks that stand side by side, given the first column of each."""
+        blocks = [regression.of_groups(self.layout.blocks[key]) for key in keys]
+        return [
+            Elements(block.rows, block.columns + column, self.layout.index[key], block.coefs)
+            for key, block, column in zip(keys, blocks, first, strict=True)
+        ]
 
     @cached_property
-    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, int], bytes], StackedCoefficients]:
+    def _stacks(self) -> dict[tuple[tuple[str, ...], tuple[int, ...], bytes], StackedCoefficients]:
         return {}
 
     def _precisions(self, key: str, params: Array, regression: Regression) -> Array:
@@ -488,11 +457,7 @@ class LinearGaussianUpdates:
         return self._precisions(key, params, regression)
 
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
-        layout = self.layout
-        matrix = regression.of_groups(layout.blocks[key])
-        return CovarianceTerm(
-            matrix, layout.index[key], regression, layout.recognised[key], layout.places[key]
-        )
+        return CovarianceTerm(self.layout, key, regression)
 
     @property
     def _stationary(self) -> bool:
@@ -514,11 +479,14 @@ class LinearGaussianUpdates:
         block, index = self._state_block
         out = block.at(params[index])
         if self._with_mean:
-            k, k_states = self.layout.blocks["transition"].shape
-            total = out[:, :k_states].reshape(k, self.lags, k).sum(axis=1)
-            mean = at_period(self.layout.matrix("state_mean", params))[:, 0]
-            out[:, k_states] += (identity(k) - total) @ mean
+            k_states = self.layout.blocks["transition"].shape[1]
+            out[:, k_states] += self._level(out) @ at_period(self.layout.matrix("state_mean", params))[:, 0]
         return out
+
+    def _level(self, state_matrix: Array) -> Array:
+        """I - sum A, given `_state_matrix`."""
+        k, k_states = self.layout.blocks["transition"].shape
+        return identity(k) - state_matrix[:, :k_states].reshape(k, self.lags, k).sum(axis=1)
 
     @cached_property
     def _state_block(self) -> tuple[AffineMatrix, IntArray]:
@@ -526,28 +494,21 @@ class LinearGaussianUpdates:
         block = side_by_side([self.layout.blocks[key].at_period(0) for key in STATE[:3]])
         return block, self.layout.positions(list(block.names))
 
-    def _state_jacobian(self, params: Array) -> Array:
-        """Return the derivative of the row-stacked `_state_matrix` by the flat vector."""
-        at, blocks, index = self.layout.matrices(params), self.layout.blocks, self.layout.index
-        k, k_states = blocks["transition"].shape
-        width = k_states + 1 + blocks["state_coef"].shape[1]
-        out = np.zeros((k, width, len(self.layout)))
-        for key, first in (("transition", 0), ("state_intercept", k_states), ("state_coef", k_states + 1)):
-            block = blocks[key]
-            np.add.at(out, (block.rows, block.columns + first, index[key]), block.coefs)
-        if not self._with_mean:
-            return out.reshape(k * width, len(self.layout))
-        block, mean = blocks["transition"], at["state_mean"][:, 0]
-        np.add.at(out[:, k_states], (block.rows, index["transition"]), -block.coefs * mean[block.columns % k])
-        transition = at_period(at["transition"])
-        level = np.eye(k) - transition.reshape(k, self.lags, k).sum(axis=1)
-        block = blocks["state_mean"]
-        for row, coef, place in zip(block.rows, block.coefs, index["state_mean"], strict=True):
-            out[:, k_states, place] += coef * level[:, row]
-        return out.reshape(k * width, len(self.layout))
+    def _mean_elements(self, params: Array) -> list[Elements]:
+        """Return the derivative of (I - sum A) mu, in the column of the intercept, by A and by mu."""
+        index, transition = self.layout.index, self.layout.blocks["transition"]
+        block, (k, k_states) = self.layout.blocks["state_mean"], transition.shape
+        mean = self.layout.matrix("state_mean", params)[:, 0]
+        by_A = -transition.coefs * mean[transition.columns % k]
+        by_mean = (block.coefs * self._level(self._state_matrix(params))[:, block.rows]).T.ravel()
+        rows, places = np.tile(np.arange(k), len(block.rows)), np.repeat(index["state_mean"], k)
+        return [
+            Elements(transition.rows, np.full(by_A.size, k_states), index["transition"], by_A),
+            Elements(rows, np.full(by_mean.size, k_states), places, by_mean),
+        ]
 
-    def _start_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
-        """Return T, c and R Q R' of the states with a stationary start, given `_state_matrix` and Q."""
+    def _stationary_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
+        """Return `StateStructure.stationary_equation` of `_state_matrix` and Q."""
         k_states = self.layout.blocks["transition"].shape[1]
         return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
 
@@ -567,24 +528,3 @@ def _acts(block: AffineMatrix) -> NDArray[np.bool_]:
 def _squared(coefs: Array, weight: Array) -> Array:
     """Return the sum over groups of squared coefficients times weights, (groups, elements)."""
     return np.asarray(np.einsum("ge,ge->e", np.broadcast_to(coefs.T**2, weight.shape), weight))
-
-
-def _halved(
-    objective: Callable[[Array], tuple[float, Regression]],
-    here: tuple[float, Regression],
-    params: Array,
-    step: Array,
-) -> tuple[Array, Regression]:
-    """
-    Halve a step until the objective rises; return parameters and sums (unchanged if it never does).
-
-    ``here`` is the objective at ``params``, and the sums.
-    """
-    value, unmoved = here
-    for _ in range(_MAX_HALVING):
-        trial = params + step
-        new, sums = objective(trial)
-        if new > value:
-            return trial, sums
-        step = 0.5 * step
-    return params, unmoved

@@ -18,7 +18,7 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother, SmootherR
 from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoothResults
 
 from ..exceptions import UnsupportedError
-from ..numerics.diffuse_start import Determined, FirstRows
+from ..numerics.diffuse_start import Determined, FirstRows, SmoothedRows
 from ..numerics.linear_algebra import Array, at_period
 from ..params.covariance import sparse_cholesky
 from .compat import without_absolute_tolerances
@@ -345,7 +345,7 @@ def _put_smoothed(
     after_rows = (np.zeros(k), np.zeros((k, k)))
     if later is not None:
         after_rows = later.scaled_smoothed_estimator_presample, later.scaled_smoothed_estimator_cov_presample
-    errors, covs = rows.smoothed(*after_rows).errors
+    errors, covs = SmoothedRows(rows, *after_rows).errors
     for t in range(m):
         H, R, Q = (at_period(value, t) for value in (system.obs_cov, system.selection, system.state_cov))
         r, N = smoothed.adjoint[:, t], smoothed.adjoint_cov[:, :, t]

@@ -324,7 +324,7 @@ class Smoother:
             filtered = Filtered(system, empty, nothing)
         else:
             later, filtered = self._smooth(self._later(rows, system, True), system, lag_cov)
-        first = rows.smoothed(later.first_adjoint, later.first_adjoint_cov)
+        first = SmoothedRows(rows, later.first_adjoint, later.first_adjoint_cov)
         return first, replace(later, llf=rows.llf + later.llf), replace(filtered, axes=axes)
 
     def _smooth(self, ssm: KalmanSmoother, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:

@@ -35,10 +35,9 @@ import numpy as np
 from scipy.linalg.lapack import dtrtri
 
 from ..em.regressions import observation_equation
-from ..em.updates import stationary_chain
 from ..numerics.diffuse_start import SmoothedRows
 from ..numerics.linear_algebra import Array, symmetrize
-from ..numerics.matrix_equations import relative_to
+from ..numerics.matrix_equations import relative_to, stationary_chain
 from ..numerics.recursions import LinearRecursion, by_period
 from .collapsing import FEWEST, collapsed_rows, collapses
 from .expectation import (

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from ..em.driver import Coordinates, DeadEnd, EMOptions, EMResult, run_accelerated_em, run_em
+from ..em.driver import Coordinates, DeadEnd, EMOptions, EMResult, run_em
 from ..exceptions import UnsupportedError, shown
 from ..numerics.linear_algebra import Array
 from .degenerate import Watch, lifted
@@ -384,11 +384,9 @@ def by_em(problem: EstimationProblem, request: FitRequest, start_params: Array, 
     told = None if callback is None else lambda params: callback(problem.full(params))
     steps = problem.moments, problem.loglike, problem.updates.cycles()
     with reporter(request.disp, request.progress, maxiter) as report:
-        options = EMOptions(maxiter, request.tolerance, told, report, shortfall, watch)
-        if request.method == "em":
-            em = run_em(start_params, *steps, options)
-        else:
-            em = run_accelerated_em(start_params, *steps, options, _coordinates(problem, start_params))
+        coordinates = None if request.method == "em" else _coordinates(problem, start_params)
+        options = EMOptions(maxiter, request.tolerance, told, report, shortfall, watch, coordinates)
+        em = run_em(start_params, *steps, options)
     at = verdicts[-1] if em.converged and verdicts else verdict_at(problem, em.params)
     status = em.status if em.converged or em.dead_end else _short_of_a_maximum(problem, em, at)
     return FitResult(
@@ -412,15 +410,15 @@ def _short_of_a_maximum(problem: EstimationProblem, em: EMResult, at: Verdict) -
 def _coordinates(problem: EstimationProblem, start_params: Array) -> Coordinates:
     """Return unconstrained coordinates that do not depend on the units of the data."""
     scale, layout = parameter_scale(problem, start_params), problem.layout
-    roots = np.zeros(len(start_params), dtype=bool)
+    square_roots = np.zeros(len(start_params), dtype=bool)
     for key in layout.structures:
         block = layout.blocks[key]
-        roots[layout.index[key][block.rows == block.columns]] = True
+        square_roots[layout.index[key][block.rows == block.columns]] = True
     return Coordinates(
         lambda params: layout.unconstrain(params) / scale,
         lambda place: layout.constrain(place * scale),
         problem.feasible,
-        roots,
+        square_roots,
     )
 
 

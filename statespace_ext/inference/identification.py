@@ -20,7 +20,7 @@ import scipy.linalg
 from ..display import Displayed
 from ..exceptions import StateSpaceError
 from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_period, companion, spectral_radius
-from ..numerics.matrix_equations import stationary_covariance, stationary_covariances
+from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
 from .realization import Identifiable, flat_directions
@@ -301,7 +301,7 @@ class _MomentDerivatives:
         dc += dT @ a
         P = stationary_covariance(T, W)
         side = dT @ P @ T.T
-        dP = stationary_covariances(T, side + np.swapaxes(side, 1, 2) + dW)
+        dP = stationary_covariance(T, side + np.swapaxes(side, 1, 2) + dW)
         return a, np.linalg.solve(level, dc.T).T, P, dP
 
     def _noise(self, t: int) -> tuple[Array, Array]:

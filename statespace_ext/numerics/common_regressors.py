@@ -133,15 +133,12 @@ class CommonRegressors:
 
     def _axes(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array, float] | None:
         """Return A, l and log|V|; None if V is nearly singular, or small beside W."""
-        variances = np.diagonal(obs_cov)
-        if not np.all(variances > 0):
-            return None
         try:
             square_root = np.linalg.cholesky(obs_cov)
         except np.linalg.LinAlgError:
             return None
         pivots = np.diagonal(square_root)
-        if not np.all(pivots > _LEAST_PIVOT * np.sqrt(variances)):
+        if not np.all(pivots > _LEAST_PIVOT * np.sqrt(np.diagonal(obs_cov))):  # False where one is NaN
             return None
         inverse = dtrtri(square_root, lower=1)[0]
         values, vectors = np.linalg.eigh(inverse @ state_cov @ inverse.T)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -47,24 +47,24 @@ def jacobian(
     """
     here = np.array(function(np.array(x, dtype=float))) if order == 1 else None
     every = range(len(x)) if places is None else places
-    columns = [_slope(_Along(function, x, i), steps[i], order, here, one_sided) for i in every]
+
+    def along(i: int) -> Callable[[float], Array]:
+        """Return the function of a move of one element."""
+        return lambda move: np.array(function(_moved(x, (i, move))))
+
+    columns = [_slope(along(i), steps[i], order, here, one_sided) for i in every]
     return np.stack(columns, axis=-1) if columns else np.empty((*np.shape(function(x)), 0))
 
 
-class _Along(NamedTuple):
-    """A function of one element of its argument."""
-
-    function: Callable[[Array], Array | float]
-    x: Array
-    place: int
-
-    def __call__(self, move: float) -> Array:
-        trial = np.array(self.x, dtype=float)
-        trial[self.place] += move
-        return np.array(self.function(trial))
+def _moved(x: Array, *moves: tuple[int, float]) -> Array:
+    """Return a copy of a vector with some elements moved."""
+    out = np.array(x, dtype=float)
+    for place, move in moves:
+        out[place] += move
+    return out
 
 
-def _slope(at: _Along, h: float, order: int, here: Array | None, one_sided: bool) -> Array:
+def _slope(at: Callable[[float], Array], h: float, order: int, here: Array | None, one_sided: bool) -> Array:
     """Return the derivative along one element; see `jacobian`."""
     ahead = at(h)
     if here is not None:
@@ -84,7 +84,9 @@ def central_differences(function: Callable[[Array], float], params: Array, relat
     return jacobian(function, params, 0.5 * step_sizes(params, relative), order=4)
 
 
-def second_differences(function: Callable[[Array], float], x: Array, steps: Array, places: Array) -> Array:
+def second_differences(
+    function: Callable[[Array], float | Array], x: Array, steps: Array, places: Array
+) -> Array:
     """
     Return the second derivatives of a function by some arguments, from its values alone.
 
@@ -98,13 +100,11 @@ def second_differences(function: Callable[[Array], float], x: Array, steps: Arra
         The elements to differentiate by.
     """
     out = np.zeros((len(places), len(places)))
-    base = function(x)
+    base = float(function(x))
 
     def at(*moves: tuple[int, float]) -> float:
-        trial = np.array(x)
-        for place, move in moves:
-            trial[place] += move
-        return function(trial)
+        """Return the function where some elements have moved."""
+        return float(function(_moved(x, *moves)))
 
     for a, i in enumerate(places):
         h = steps[i]
@@ -118,10 +118,11 @@ def second_differences(function: Callable[[Array], float], x: Array, steps: Arra
     return out
 
 
-def nan_outside(function: Callable[[Array], T], shape: tuple[int, ...] = ()) -> Callable[[Array], T | Any]:
+def nan_outside(function: Callable[[Array], T], shape: tuple[int, ...] = ()) -> Callable[[Array], T | Array]:
     """Return a function, with values of some shape, that is NaN where another does not exist."""
 
-    def inside(x: Array) -> T | Any:
+    def inside(x: Array) -> T | Array:
+        """Return the value, or NaN."""
         try:
             return function(x)
         except NOT_HERE:

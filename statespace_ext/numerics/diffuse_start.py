@@ -24,7 +24,7 @@ where c_t, d_t are the covariances of q_t, s_t with x_{m+1} given y_1..y_m.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -42,9 +42,6 @@ _ROUNDING = 1e-9
 """Share of an undetermined direction in a state that is rounding."""
 NO_INFORMATION = 1e-13
 """Singular value of the scaled R, per element of delta, that is rounding: an exact dependence."""
-
-
-_ERRORS = frozenset({"obs_cov"})
 
 
 class Period(NamedTuple):
@@ -182,10 +179,6 @@ class FirstRows:
             out.append(Determined(*filtered, *_determined(*later, solution), total - before))
             before = total
         return out
-
-    def smoothed(self, adjoint: Array, adjoint_cov: Array) -> SmoothedRows:
-        """Return the smoothed first rows, given r_m and N_m of the rows after them."""
-        return SmoothedRows(self, adjoint, adjoint_cov)
 
 
 def _loglike(count: int, logdet: float, solution: Solution) -> float:
@@ -428,15 +421,16 @@ class SmoothedRows:
     def errors(self) -> tuple[Array, Array]:
         """u_t = E[H^-1 eps_t|Y] (m, p) and D_t with Var[eps_t|Y] = H - H D_t H, (m, p, p)."""
         error = self._linear(np.swapaxes(self._whiten, 1, 2) @ self._errors)
-        return error[0], error[0][:, :, None] * error[0][:, None, :] - 2.0 * self.score(_ERRORS)["obs_cov"]
+        by_noise = self.score({"obs_cov"})["obs_cov"]
+        return error[0], error[0][:, :, None] * error[0][:, None, :] - 2.0 * by_noise
 
-    def score(self, needed: frozenset[str]) -> dict[str, Array]:
+    def score(self, needed: Set[str]) -> dict[str, Array]:
         """
         Return the derivatives of the log-likelihood by Z_t, d_t, H_t and T_t.
 
         Parameters
         ----------
-        needed : frozenset of str
+        needed : set of str
             Of "design", "obs_intercept", "obs_cov", "transition".
 
         Returns

@@ -89,9 +89,9 @@ class Rows:
 
     def __init__(self, endog: Array, design: Array, obs_intercept: Array, obs_cov: Array) -> None:
         self.endog, self.seen = endog, ~np.isnan(endog)
-        self._Z, self._d, self._H = np.atleast_3d(design), _columns(obs_intercept), np.atleast_3d(obs_cov)
-        off = self._H[~np.eye(len(self._H), dtype=bool)]
-        self.diagonal = not np.any(off)
+        self._Z, self._H = np.atleast_3d(design), np.atleast_3d(obs_cov)
+        self._d = obs_intercept.reshape(len(obs_intercept), -1)
+        self.diagonal = not np.any(self._H[~np.eye(len(self._H), dtype=bool)])
         self._known: dict[tuple[int, bytes], tuple[Array, Array]] = {}
 
     def __call__(self, t: int, seen: Array | None = None) -> Row:
@@ -126,10 +126,6 @@ class Rows:
                 self._known.clear()
             self._known[key] = noise_of_missing(at(self._H, t), seen)
         return self._known[key]
-
-
-def _columns(intercept: Array) -> Array:
-    return intercept[:, None] if intercept.ndim == 1 else intercept
 
 
 def at(matrix: Array, t: int) -> Array:

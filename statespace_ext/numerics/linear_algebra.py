@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dgesv, dposv
 
@@ -17,7 +17,7 @@ Array = NDArray[Any]
 """An array of floats, unless the docstring says integers or booleans."""
 
 STABILITY_LIMIT = 1.0 - 1e-10
-"""Largest modulus of a root for which a stationary start is accepted (the limit of statsmodels)."""
+"""Largest modulus of an eigenvalue for which a stationary start is accepted (the limit of statsmodels)."""
 
 
 _FEW = 32
@@ -41,19 +41,24 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def T(self) -> _Diagonal:
+        """The matrix itself."""
         return self
 
-    def diagonal(self, *args: Any, **kwargs: Any) -> Array:
-        last = not kwargs if self.ndim == 2 else sorted(axis % self.ndim for axis in kwargs.values()) == [
-            self.ndim - 2, self.ndim - 1]  # fmt: skip
-        last = last or sorted(kwargs.items()) == [("axis1", 0), ("axis2", 1)] and self.ndim == 2
-        return self._entries if last and not args else self.__array__().diagonal(*args, **kwargs)
+    def _are_last(self, first: int, second: int) -> bool:
+        return {first % self.ndim, second % self.ndim} == {self.ndim - 2, self.ndim - 1}
 
-    def swapaxes(self, first: int, second: int) -> Any:
-        last = {first % self.ndim, second % self.ndim} == {self.ndim - 2, self.ndim - 1}
-        return self if last else self.__array__().swapaxes(first, second)
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+        """Return the diagonals, as `numpy.ndarray.diagonal` does."""
+        if offset == 0 and self._are_last(axis1, axis2):
+            return self._entries
+        return self.__array__().diagonal(offset, axis1, axis2)
 
-    def sum(self, axis: int | None = None, **kwargs: Any) -> Any:
+    def swapaxes(self, first: int, second: int) -> _Diagonal | Array:
+        """Return the matrices with two axes exchanged."""
+        return self if self._are_last(first, second) else self.__array__().swapaxes(first, second)
+
+    def sum(self, axis: int | None = None, **kwargs: Any) -> _Diagonal | Array:
+        """Return the sum over an axis, which is diagonal over the first of three."""
         if axis == 0 and self.ndim == 3:
             return _Diagonal(self._entries.sum(axis=0))
         return self.__array__().sum(axis=axis, **kwargs)
@@ -61,7 +66,7 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key: Any) -> _Diagonal | Array:
         if key is None or self.ndim == 3 and isinstance(key, (int, np.integer)):
             return _Diagonal(self._entries[key])
         if isinstance(key, tuple) and len(key) == 2 and self.ndim == 2:
@@ -70,18 +75,18 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
                 return np.where(rows == columns, self._entries[rows], 0.0)
         return self.__array__()[key]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         p = self.shape[-1]
         out = np.zeros(self.shape, dtype=dtype or self._entries.dtype)
         out[..., np.arange(p), np.arange(p)] = self._entries
         return out
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name.startswith("_"):
             raise AttributeError(name)
         return getattr(self.__array__(), name)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: object) -> object:
         if method == "__call__" and not kwargs:
             entries = [each._entries if isinstance(each, _Diagonal) else each for each in inputs]
             if ufunc is np.matmul:
@@ -91,12 +96,12 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
         return getattr(ufunc, method)(*map(_dense, inputs), **kwargs)
 
     def __array_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Any:
+        self, func: Callable[..., object], types: object, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> object:
         if func is np.diag and self.ndim == 2 and not kwargs and len(args) == 1:
             return self._entries
-        if func is np.diagonal and len(args) == 1:
-            return self.diagonal(**kwargs)
+        if func is np.diagonal:
+            return self.diagonal(*args[1:], **kwargs)
         return func(*map(_dense, args), **{name: _dense(value) for name, value in kwargs.items()})
 
 
@@ -105,7 +110,7 @@ _BY_NUMBERS = (np.multiply, np.true_divide)
 """Functions of one or two diagonal matrices, or of one and a number, that keep zeros."""
 
 
-def _keeps_zeros(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
+def _keeps_zeros(ufunc: np.ufunc, inputs: tuple[object, ...]) -> bool:
     """Return whether a function of diagonal matrices and numbers has a diagonal matrix as its value."""
     if all(isinstance(each, _Diagonal) for each in inputs):
         return ufunc in _OF_ELEMENTS
@@ -113,7 +118,7 @@ def _keeps_zeros(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> bool:
     return last and ufunc in _BY_NUMBERS or first and ufunc is np.multiply
 
 
-def _matmul(inputs: tuple[Any, ...], entries: list[Any]) -> Any:
+def _matmul(inputs: tuple[object, ...], entries: list[Array]) -> _Diagonal | Array:
     """Return the product of two matrices, of which one or both are diagonal."""
     left, right = (isinstance(each, _Diagonal) for each in inputs)
     if left and right:
@@ -123,7 +128,7 @@ def _matmul(inputs: tuple[Any, ...], entries: list[Any]) -> Any:
     return entries[0] * (entries[1] if entries[0].ndim == 1 else entries[1][..., None, :])
 
 
-def _dense(value: Any) -> Any:
+def _dense(value: object) -> object:
     """Return an array in place of a matrix stored by its diagonal, also within a list."""
     if isinstance(value, (list, tuple)):
         return type(value)(_dense(each) for each in value)

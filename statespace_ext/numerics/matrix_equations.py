@@ -16,12 +16,13 @@ algorithm: Chu, Fan, Lin & Wang 2004, Int. J. Control 77, 767-788).
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg.lapack import dgees, dgetrf, dgetrs, dtrsyl
+from scipy.linalg.lapack import dgetrf, dgetrs
 
 from .linear_algebra import Array, identity, quiet, solve, solve_and_log_det, symmetrize
 
@@ -48,8 +49,10 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
 
     Parameters
     ----------
-    transition, selected_cov : ndarray, (k, k)
-        T and W = R Q R'.
+    transition : ndarray, (k, k)
+        T.
+    selected_cov : ndarray, (k, k) or (m, k, k)
+        W = R Q R', one or several, each of its own size.
     adjoint : bool
         Whether to solve the adjoint equation.
     """
@@ -60,28 +63,22 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
     with quiet():
         for solution in (_of_diagonal, _by_doubling):
             cov = solution(transition, selected_cov, adjoint)
-            if cov is not None and _fits(cov, step, selected_cov):
+            if cov is not None and stationarity_error(cov, step, selected_cov) <= _ROUNDING:
                 return cov
-    return symmetrize(scipy.linalg.solve_discrete_lyapunov(step, selected_cov))
+    each = selected_cov.reshape(-1, *step.shape)
+    solutions = np.array([scipy.linalg.solve_discrete_lyapunov(step, W) for W in each])
+    return symmetrize(solutions.reshape(selected_cov.shape))
 
 
 def continuous_covariance(K: Array, cov: Array) -> Array:
     """
     Solve K P + P K' = W.
 
-    These are the steps of `scipy.linalg.solve_continuous_lyapunov`. With few states, its checks take most of
-    the time. If a step fails, scipy solves the equation or raises the error.
-
     Parameters
     ----------
     K, cov : ndarray, (k, k)
         K and W.
     """
-    if np.isrealobj(K) and np.isrealobj(cov) and np.all(np.isfinite(cov)):
-        T, _, _, _, Z, _, failed = dgees(lambda *_: 0, K, sort_t=0)
-        P, scale, wrong = dtrsyl(T, T, Z.T @ cov @ Z, tranb="T")
-        if not failed and not wrong and scale == 1.0 and np.all(np.isfinite(P)):
-            return symmetrize(Z @ P @ Z.T)
     return symmetrize(scipy.linalg.solve_continuous_lyapunov(K, cov))
 
 
@@ -92,7 +89,7 @@ def stationary_moments(transition: Array, intercept: Array, selected_cov: Array)
     Parameters
     ----------
     transition : ndarray, (k, k)
-        T, with all roots inside the unit circle.
+        T, with all eigenvalues inside the unit circle.
     intercept : ndarray, (k,)
         c.
     selected_cov : ndarray, (k, k)
@@ -119,35 +116,13 @@ def _moments(*given: tuple[bytes, str]) -> tuple[Array, Array]:
     return mean, stationary_covariance(T, W)
 
 
-def stationary_covariances(transition: Array, selected_covs: Array) -> Array:
-    """
-    Solve P_i = T P_i T' + W_i for several symmetric W_i, each to its own size.
-
-    Parameters
-    ----------
-    transition : ndarray, (k, k)
-        T, with all roots inside the unit circle.
-    selected_covs : ndarray, (m, k, k)
-        W_i.
-    """
-    with quiet():
-        covs = _by_doubling(transition, selected_covs)
-    if covs is None:
-        covs = np.stack([scipy.linalg.solve_discrete_lyapunov(transition, each) for each in selected_covs])
-    return covs
-
-
 def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> float:
     """Return the largest element of T P T' + W - P, relative to P; infinity where that is not a number."""
-    size = np.abs(cov).max(initial=0.0)
-    error = np.abs(transition @ cov @ transition.T + selected_cov - cov).max(initial=0.0)
-    if error == 0.0:
-        return 0.0
-    return float(error / size) if size > 0.0 and np.isfinite(error) else np.inf
-
-
-def _fits(cov: Array, transition: Array, selected_cov: Array) -> bool:
-    return stationarity_error(cov, transition, selected_cov) <= _ROUNDING
+    size = np.abs(cov).max(axis=(-2, -1), initial=0.0)
+    error = np.abs(transition @ cov @ transition.T + selected_cov - cov).max(axis=(-2, -1), initial=0.0)
+    with quiet():
+        largest = float((error / np.where(error == 0.0, 1.0, size)).max(initial=0.0))
+    return largest if math.isfinite(largest) else np.inf
 
 
 def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
@@ -168,8 +143,8 @@ def _of_few(transition: Array, selected_cov: Array, adjoint: bool = False) -> Ar
     factors = _kronecker_factors(transition.tobytes(), transition.dtype.char, k) if 0 < k <= _FEW else None
     if factors is None or np.iscomplexobj(selected_cov):
         return None
-    solution, _ = dgetrs(*factors, selected_cov.reshape(-1, 1), trans=int(adjoint))
-    return symmetrize(solution.reshape(k, k))
+    solution, _ = dgetrs(*factors, selected_cov.reshape(-1, k * k).T, trans=int(adjoint))
+    return symmetrize(solution.T.reshape(selected_cov.shape))
 
 
 @lru_cache(maxsize=2)
@@ -211,6 +186,19 @@ def _powers(elements: bytes, dtype: str, k: int) -> list[Array] | None:
     return None
 
 
+def stationary_chain(
+    transition: Array, a1: Array, P1: Array, by_mean: Array, by_cov: Array
+) -> tuple[Array, Array, Array]:
+    """
+    Return derivatives by T, c and W, given those by the stationary a_1 and P_1.
+
+    With Lam = T' Lam T + dP_1 and g = (I - T')^{-1} da_1: dT = 2 Lam T P_1 + g a_1', dc = g, dW = Lam.
+    """
+    adjoint = stationary_covariance(transition, by_cov, adjoint=True)
+    g = solve(identity(len(transition)) - transition.T, by_mean[:, None])[:, 0]
+    return 2.0 * (adjoint @ transition @ P1) + g[:, None] * a1, g, adjoint
+
+
 def stationary_vjp(
     K: Array, kappa: Array, cov: Array, bar_mean: Array, bar_P: Array, period: float | None = None
 ) -> tuple[Array, Array, Array]:
@@ -250,18 +238,18 @@ def stationary_vjp(
         Symmetric.
     """
     mean = np.linalg.solve(K, kappa)
-    bar_kappa = np.linalg.solve(K.T, bar_mean)
     if period is not None:
         Phi = np.eye(len(K)) - period * K
         P = stationary_covariance(Phi, period * cov)
-        bar_cov = period * stationary_covariance(Phi, symmetrize(bar_P), adjoint=True)
-        return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ Phi @ P, bar_kappa, bar_cov
+        by_Phi, by_c, by_W = stationary_chain(Phi, mean, P, bar_mean, symmetrize(bar_P))
+        return -period * by_Phi, period * by_c, period * by_W
+    bar_kappa = np.linalg.solve(K.T, bar_mean)
     P, bar_cov = continuous_covariance(K, cov), continuous_covariance(K.T, symmetrize(bar_P))
     return -np.outer(bar_kappa, mean) - 2.0 * bar_cov @ P, bar_kappa, bar_cov
 
 
 _CONVERGED = 1e-14
-"""Change of an element, relative to the roots of its diagonal ones, below which it has converged."""
+"""Change of an element, relative to the square roots of its diagonal ones, below which it has converged."""
 _LARGE_START = 1e3
 """Start (in units of the noise that damps it) from which the first steps are taken one by one."""
 CONSISTENT = 1e-12
@@ -353,7 +341,9 @@ def _first_steps(recursion: Riccati, length: int) -> Array:
     """Return X_1 and, where it is large, the values until it has come down."""
     A, C, square_root, start = recursion
     out = start[None]
-    while len(out) < min(length, len(A) + 2) and _signal(square_root, out[-1]) > _LARGE_START:
+    while len(out) < min(length, len(A) + 2) and (
+        np.sum((square_root @ out[-1]) * square_root, axis=1).max() > _LARGE_START
+    ):
         out = np.concatenate([out, symmetrize(A @ _step(out[-1:], square_root).damped @ A.T + C)])
     return out
 
@@ -370,10 +360,6 @@ def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:
     raise np.linalg.LinAlgError("the Riccati recursion cannot be doubled at these matrices")
 
 
-def _signal(square_root: Array, X: Array) -> float:
-    return float(np.max(np.sum((square_root @ X) * square_root, axis=1)))
-
-
 def _step(X: Array, square_root: Array) -> RiccatiPath:
     half = square_root @ X
     innovations = np.eye(len(square_root)) + half @ square_root.T
@@ -382,7 +368,7 @@ def _step(X: Array, square_root: Array) -> RiccatiPath:
 
 
 def relative_to(X: Array, tolerance: float) -> Array:
-    """Return a tolerance by element, relative to the roots of the diagonal elements."""
+    """Return a tolerance by element, relative to the square roots of the diagonal elements."""
     size = np.sqrt(np.maximum(np.diagonal(X, axis1=-2, axis2=-1), 0.0))
     return tolerance * size[..., :, None] * size[..., None, :]
 
@@ -454,14 +440,15 @@ class RiccatiLimit(NamedTuple):
     log_det: float
 
 
-def riccati_limit(A: Array, C: Array, J: Array, length: int) -> RiccatiLimit | None:
+def riccati_limit(A: Array, C: Array, J: Array, length: int) -> RiccatiLimit:
     """
-    Return where the recursions settle, None if not within ``length`` steps.
+    Return where the recursions settle.
 
     Raises
     ------
     LinAlgError
-        Where rounding spoils the doubling, which is compared with the recursion.
+        If they do not settle within ``length`` steps, or rounding spoils the doubling, which is compared with
+        the recursion.
     """
     value, dual, power, steps = C, J, A, 1
     k, one = len(A), identity(len(A))
@@ -472,7 +459,7 @@ def riccati_limit(A: Array, C: Array, J: Array, length: int) -> RiccatiLimit | N
         value, dual, power, steps = value + more, dual + dual_more, ahead[:, :k], 2 * steps
         if _small(more, value) and _small(dual_more, dual):
             return _polished(A, C, J, symmetrize(value), dual)
-    return None
+    raise np.linalg.LinAlgError("the Riccati recursions do not settle within the sample")
 
 
 def _small(more: Array, total: Array) -> bool:
@@ -498,10 +485,6 @@ _NO_SIZE = 1e-200
 """Stands for the size of an element that is certain: no other one may move it."""
 
 
-def _negligible(power: Array) -> bool:
-    return bool(np.vdot(power, power) <= _NEGLIGIBLE**2)
-
-
 class GeometricSums(NamedTuple):
     """
     Sums over i >= 0.
@@ -519,9 +502,9 @@ class GeometricSums(NamedTuple):
     powers: list[Array]
 
 
-def geometric_sums(M: Array, X: Array, Y: Array, scale: Array, length: int) -> GeometricSums | None:
+def geometric_sums(M: Array, X: Array, Y: Array, scale: Array, length: int) -> GeometricSums:
     """
-    Return sums of M^i X M'^i and M'^i Y M^i, None if none of M, M^2, M^4, ... up to ``length`` is negligible.
+    Return sums of M^i X M'^i and M'^i Y M^i.
 
     Parameters
     ----------
@@ -531,14 +514,19 @@ def geometric_sums(M: Array, X: Array, Y: Array, scale: Array, length: int) -> G
         Sizes of the elements that M is applied to.
     length : int
         Largest power.
+
+    Raises
+    ------
+    LinAlgError
+        If none of M, M^2, M^4, ... up to ``length`` is negligible.
     """
     powers, steps = [np.asarray(M)], 1
     sums, both = np.array([X, Y]), np.array([M, M.T])
     size = scale.tolist()
     weight = np.array([[column / (row or _NO_SIZE) for column in size] for row in size])
-    while not _negligible(both[0] * weight):
+    while not np.linalg.norm(both[0] * weight) <= _NEGLIGIBLE:
         if 2 * steps > length:
-            return None
+            raise np.linalg.LinAlgError("the powers of the matrix do not vanish within the sample")
         sums = sums + both @ sums @ both[::-1]
         both = both @ both
         powers.append(both[0])

@@ -68,7 +68,7 @@ class AffineFlow:
         E(2h) = E(h) E(h),    W(2h) = W(h) + E(h) W(h) E(h)'.
 
     Nothing is inverted, and no growing exponential meets a decaying one: M may be singular, defective, with
-    complex roots or stiff. What is doubled is E - I, so that small elements of it keep all their digits.
+    complex eigenvalues or stiff. What is doubled is E - I, so that its small elements keep all their digits.
 
     Parameters
     ----------
@@ -328,7 +328,7 @@ def discretise(
     Parameters
     ----------
     K : ndarray, (k, k)
-        Any matrix: singular, defective, with complex roots, unstable or stiff.
+        Any matrix: singular, defective, with complex eigenvalues, unstable or stiff.
     kappa : ndarray, (k,)
         Drift at X = 0.
     cov : ndarray, (k, k)
@@ -347,10 +347,10 @@ def discretise(
     ParameterError
         If a step is not positive, or a step or K is not finite.
     """
-    out = _of_flow(_flow(K, kappa, cov, dt, period))
-    if np.ndim(dt):
-        return out
-    return Discretisation(out.transition[0], out.intercept[0], out.cov[0])
+    k, flow = len(K), _flow(K, kappa, cov, dt, period)
+    increment, integral = flow.increment[:, :k], flow.integral[:, :k, :k].copy()
+    parts = increment[:, :, :k] + np.eye(k), increment[:, :, k].copy(), integral
+    return Discretisation(*(parts if np.ndim(dt) else (part[0] for part in parts)))
 
 
 def discretise_vjp(
@@ -513,15 +513,6 @@ def _flow(K: Array, kappa: Array, cov: Array, dt: float | Array, period: float |
     source = np.zeros((k + 1, k + 1), dtype=np.result_type(cov, float))
     source[:k, :k] = cov
     return affine_flow(generator, source, np.atleast_1d(np.asarray(dt, dtype=float)), period)
-
-
-def _of_flow(flow: Flow) -> Discretisation:
-    k = flow.increment.shape[-1] - 1
-    return Discretisation(
-        flow.increment[:, :k, :k] + np.eye(k),
-        flow.increment[:, :k, k].copy(),
-        flow.integral[:, :k, :k].copy(),
-    )
 
 
 def _integral(K: Array, dt: float) -> Array:

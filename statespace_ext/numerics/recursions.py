@@ -18,8 +18,6 @@ from .linear_algebra import Array
 
 _BAND_SIZE = 2**14
 """Elements of one banded matrix: longer samples take it several times."""
-_TRANSPOSED_IN_PLACE = 2**12
-"""Elements of a banded matrix up to which a copy of its transpose costs more than it saves."""
 
 
 def by_period(rows: Array, matrices: Array) -> Array:
@@ -47,19 +45,13 @@ class LinearRecursion:
         self._M = M
         k = M.shape[1]
         count = max(_BAND_SIZE // (2 * k * k), 8)
+        constant = unit_band(M[-1:], min(count, n))
         self._chunks: list[tuple[int, int, Array]] = []
-        constant: Array | None = None
-        start = 0
-        while start < n:
-            changing = len(M) - 1 - start
-            end = min(start + (min(count, changing) if changing > 0 else count), n)
-            if changing > 0:
-                band = unit_band(M[start:end], end - start)
-            else:
-                constant = unit_band(M[-1:], end - start) if constant is None else constant
-                band = constant[:, : (end - start) * k]
+        for start in range(0, n, count):
+            end = min(start + count, n)
+            changing = start < len(M) - 1
+            band = unit_band(M[start:end], end - start) if changing else constant[:, : (end - start) * k]
             self._chunks.append((start, end, band))
-            start = end
 
     def forward(self, u: Array) -> Array:
         """Return a_1 = u_1, a_{t+1} = u_{t+1} + M_t a_t for u, (n, k), which is written over."""
@@ -74,22 +66,10 @@ class LinearRecursion:
     def backward(self, u: Array) -> Array:
         """Return r_n = u_n, r_t = u_t + M_t' r_{t+1} for u, (n, k), which is written over."""
         M, (n, k) = self._M, u.shape
-        constant: Array | None = None
         for start, end, band in self._chunks[::-1]:
             if end < n:
                 u[end - 1] += u[end] @ M[min(end, len(M)) - 1]
-            if band.size <= _TRANSPOSED_IN_PLACE:
-                out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, diag=1, trans=1, overwrite_x=1)
-                u[start:end] = out.reshape(-1, k)
-                continue
-            if start < len(M) - 1:
-                upper = _transposed(band)
-            else:
-                if constant is None:  # the first of these chunks is the longest
-                    constant = _transposed(next(chunk[2] for chunk in self._chunks if chunk[0] >= len(M) - 1))
-                upper = constant
-            upper = upper[:, : band.shape[1]]
-            out = dtbsv(2 * k - 1, upper, u[start:end].ravel(), diag=1, overwrite_x=1)
+            out = dtbsv(2 * k - 1, band, u[start:end].ravel(), lower=1, diag=1, trans=1, overwrite_x=1)
             u[start:end] = out.reshape(-1, k)
         return u
 
@@ -105,16 +85,6 @@ def unit_band(M: Array, count: int) -> Array:
     elements: Array = np.ndarray((count, k, k), float, out, k * size, strides)
     elements[:s], elements[s:] = -np.swapaxes(M, 1, 2), -M[-1].T
     return out.reshape(count * k, 2 * k).T
-
-
-def _transposed(band: Array) -> Array:
-    """Return the band storage of the transpose, which is solved in half the time of `trans=1`."""
-    width, count = band.shape
-    padded = np.concatenate([np.zeros((width - 1) ** 2), band.T.ravel()])
-    # what stands d below the diagonal in column j - d of the one is d above it in column j of the other
-    size = padded.itemsize
-    sheared: Array = np.ndarray((count, width), float, padded, 0, (width * size, (width - 1) * size))
-    return np.ascontiguousarray(sheared).T
 
 
 _NARROW, _LONG, _SHORT = 4, 8, 4
@@ -242,12 +212,12 @@ def chandrasekhar_loglike(
     d, c = (each.reshape(len(each), -1) for each in (obs_intercept, state_intercept))
     forecast_covs, gains = _gains(len(endog), design, obs_cov, transition, cov, tolerance)
     errors = _forecast_errors(endog - d.T, design, transition, c, np.array(mean), gains)
-    roots = np.linalg.cholesky(np.array(forecast_covs))
-    last = len(roots) - 1
+    factors = np.linalg.cholesky(np.array(forecast_covs))
+    last = len(factors) - 1
     scaled = np.empty_like(errors)
-    scaled[:last] = np.linalg.solve(roots[:last], errors[:last, :, None])[:, :, 0]
-    scaled[last:] = scipy.linalg.solve_triangular(roots[last], errors[last:].T, lower=True).T
-    half_logdet = np.sum(np.log(np.diagonal(roots, axis1=1, axis2=2)), axis=1)
+    scaled[:last] = np.linalg.solve(factors[:last], errors[:last, :, None])[:, :, 0]
+    scaled[last:] = scipy.linalg.solve_triangular(factors[last], errors[last:].T, lower=True).T
+    half_logdet = np.sum(np.log(np.diagonal(factors, axis1=1, axis2=2)), axis=1)
     half_logdet = half_logdet[np.minimum(np.arange(len(endog)), last)]
     return -half_logdet - 0.5 * (endog.shape[1] * np.log(2.0 * np.pi) + np.sum(scaled**2, axis=1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +20,6 @@ from statespace_ext.em.driver import (
     EMResult,
     Secants,
     kept_away,
-    run_accelerated_em,
     run_em,
 )
 
@@ -52,13 +52,13 @@ def run(
     feasible: Callable[[np.ndarray], bool] = lambda params: True,
 ) -> EMResult:
     """Accelerated EM on a function, whose E-step is its value."""
-    return run_accelerated_em(
+    coordinates = Coordinates(np.array, np.array, feasible, np.zeros(3, dtype=bool))
+    return run_em(
         START,
         lambda params: SimpleNamespace(llf=loglike(params)),
         loglike,
         [[("update", update)]],
-        options,
-        Coordinates(np.array, np.array, feasible, np.zeros(3, dtype=bool)),
+        replace(options, coordinates=coordinates),
     )
 
 
@@ -160,10 +160,10 @@ def test_an_infeasible_proposal_costs_no_e_step() -> None:
     assert_allclose(result.trace["llf"], plain.trace["llf"])
 
 
-def test_roots_of_variances_shrink_by_degrees() -> None:
-    here, roots = np.array([1.0, -1.0, 1.0, -1.0, 1.0]), np.array([True, True, True, True, False])
+def test_square_roots_of_variances_shrink_by_degrees() -> None:
+    here, square_roots = np.array([1.0, -1.0, 1.0, -1.0, 1.0]), np.array([True, True, True, True, False])
     proposal = np.array([-2.0, 0.1, 0.9, -3.0, -2.0])
-    assert_allclose(kept_away(proposal, here, roots), [0.3, -0.3, 0.9, -3.0, -2.0])
+    assert_allclose(kept_away(proposal, here, square_roots), [0.3, -0.3, 0.9, -3.0, -2.0])
 
 
 def test_a_variance_on_its_way_to_zero_does_not_stop_the_others(shared_data: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_start_without_a_likelihood_and_nothing_to_estimate() -> None:
     assert "no log-likelihood" in run(EMOptions(5), loglike=lambda params: np.nan).status
     expectation = lambda params: SimpleNamespace(llf=hill(params))  # noqa: E731
     coordinates = Coordinates(np.array, np.array, lambda params: True, np.zeros(3, dtype=bool))
-    nothing = run_accelerated_em(START, expectation, hill, [], EMOptions(5), coordinates)
+    nothing = run_em(START, expectation, hill, [], EMOptions(5, coordinates=coordinates))
     assert nothing.converged
     assert nothing.trace["llf"] == [nothing.llf] == [hill(START)]
 

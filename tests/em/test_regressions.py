@@ -7,7 +7,14 @@ import pytest
 import scipy.optimize
 from numpy.testing import assert_allclose, assert_array_equal
 
-from statespace_ext.em.regressions import CovarianceTerm, Regression, StackedCoefficients, update_covariance
+from statespace_ext.em.regressions import (
+    CovarianceTerm,
+    Regression,
+    StackedCoefficients,
+    scoring_step,
+    update_covariance,
+)
+from statespace_ext.params.affine import Elements
 from statespace_ext.params.layout import ParameterLayout
 from statespace_ext.params.parse import parse_matrix
 
@@ -35,8 +42,11 @@ def stacked(design: object, intercept: object) -> tuple[StackedCoefficients, int
         "d": parse_matrix(intercept, (P, 1), "d", lambda i, j: f"d{i}"),
     }
     layout = ParameterLayout(blocks, frozenset())
-    parts = [(blocks["Z"], layout.index["Z"], 0), (blocks["d"], layout.index["d"], K)]
-    return StackedCoefficients(parts, (P, K + 1), len(layout)), len(layout)
+    elements = [
+        Elements(block.rows, block.columns + first, layout.index[key], block.coefs)
+        for (key, block), first in zip(blocks.items(), (0, K), strict=True)
+    ]
+    return StackedCoefficients(elements, (P, K + 1), len(layout)), len(layout)
 
 
 def random_regression(groups: int) -> Regression:
@@ -70,9 +80,9 @@ def test_the_precision_matters_unless_all_rows_are_alike(case: str) -> None:
 
 
 def test_the_fast_way_is_taken_where_it_is_right() -> None:
-    assert stacked("free", "free")[0].columns_by_row is not None
-    assert stacked([["2*a", 0], [0, 1], [0, 0]], "zero")[0].columns_by_row is None
-    assert stacked([["a", "a"], [0, 1], [0, 0]], "zero")[0].columns_by_row is None
+    assert stacked("free", "free")[0].row_groups is not None
+    assert stacked([["2*a", 0], [0, 1], [0, 0]], "zero")[0].row_groups is None
+    assert stacked([["a", "a"], [0, 1], [0, 0]], "zero")[0].row_groups is None
 
 
 def test_directions_without_information_are_left() -> None:
@@ -101,12 +111,21 @@ def terms_of(*matrices: object, n: float = 7.0) -> tuple[ParameterLayout, list[C
     }
     layout = ParameterLayout(blocks, frozenset(blocks))
     out = []
-    for key, block in blocks.items():
+    for key in blocks:
         root = rng.standard_normal((3, 3)) * np.array([[0.2], [1.0], [2.0]])
         sums = Regression((root @ root.T)[None], np.zeros((1, 3, 1)), np.zeros((1, 1, 1)), np.array([n]))
-        index, places = layout.index[key], layout.places[key]
-        out.append(CovarianceTerm(block, index, sums, layout.recognised[key], places))
+        out.append(CovarianceTerm(layout, key, sums))
     return layout, out
+
+
+def test_a_row_without_noise_is_left_out_of_the_objective() -> None:
+    _, (term,) = terms_of([["v + w", "v", 0], ["v", "v + 2*w", 0], [0, 0, 0]])
+    found = update_covariance([term], np.array([1.0, 1.0]))
+    assert_allclose(scoring_step([term], found), 0.0, atol=1e-6)
+    for move in 0.001 * np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]):
+        assert np.isfinite(term.objective(found + move)) and term.objective(found + move) < term.objective(
+            found
+        )
 
 
 @pytest.mark.parametrize("matrices", [(SUMS,), (COMMON,), (SUMS, COMMON)])
