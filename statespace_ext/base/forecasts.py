@@ -337,14 +337,14 @@ class OutOfSample(Mixin):
         if self.data.row_labels is None and index is not None:
             index, changed = None, {"dates": index}
 
-        def longer(sample: Array, later: Array, names: Sequence[str]) -> Any:
+        def _longer(sample: Array, later: Array, names: Sequence[str]) -> Any:
             rows = np.concatenate([sample, later])
             return rows if index is None else pd.DataFrame(rows, index, list(names))
 
         names = np.atleast_1d(self.endog_names).tolist()
-        endog = longer(self.endog, np.full((steps, self.k_endog), np.nan), names)
+        endog = _longer(self.endog, np.full((steps, self.k_endog), np.nan), names)
         regressors = {
-            name: longer(getattr(self, name), rows, self.regressor_names[name])
+            name: _longer(getattr(self, name), rows, self.regressor_names[name])
             for name, rows in zip(("exog", "state_exog"), future.values(), strict=True)
             if rows is not None
         }

@@ -139,6 +139,33 @@ def _by_products(smoother: Smoother, system: System, precision: Array) -> Rows |
     return Rows(np.squeeze(rows, 2), small, 0.5 * constant, precision)
 
 
+def standardized_errors(errors: Array, design: Array, covs: Array) -> Array:
+    """
+    Return L_t^{-1} v_t with L_t L_t' = Z P_t Z' + I over the observed elements, (nobs, p); NaN if missing.
+
+    The elements are taken one after the other, in all periods at once (Koopman & Durbin 2000).
+
+    Parameters
+    ----------
+    errors : ndarray, (nobs, p)
+        v_t, whitened by H; NaN marks a missing value.
+    design : ndarray, (p, k)
+        Z, whitened by H.
+    covs : ndarray, (nobs, k, k)
+        P_t.
+    """
+    out, moved, covs = np.empty(errors.shape), np.zeros((len(errors), design.shape[1])), covs.copy()
+    for i, z in enumerate(design):
+        gain = covs @ z
+        sd = np.sqrt(gain @ z + 1.0)
+        out[:, i] = (errors[:, i] - moved @ z) / sd
+        seen = ~np.isnan(errors[:, i])
+        gain *= np.where(seen, 1.0 / sd, 0.0)[:, None]
+        moved += gain * np.where(seen, out[:, i], 0.0)[:, None]
+        covs -= gain[:, :, None] * gain[:, None, :]
+    return out
+
+
 def _precision(cov: Array) -> Array:
     """Return H^{-1}; LinAlgError where H is nearly singular."""
     if is_diagonal(cov):

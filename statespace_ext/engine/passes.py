@@ -37,7 +37,7 @@ from statsmodels.tsa.statespace.simulation_smoother import SimulationSmoother
 
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, is_diagonal
-from .collapsing import FEWEST, collapsed_rows, collapses
+from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
 from .compat import without_absolute_tolerances
 from .exact_results import Draws, ExactStartResults, with_exact_start
 from .exact_start import after, system_of
@@ -237,13 +237,21 @@ class CollapsedPass:
 
     def _standardized_forecasts_error(self, results: LazyResults) -> Array:
         """Return L_t^{-1} v_t with F_t = L_t L_t' for the observed series; NaN where missing."""
-        Z, H = results.design[:, :, 0], results.obs_cov[:, :, 0]
-        out = np.full(results.forecasts_error.shape, np.nan)
-        for t, errors in enumerate(results.forecasts_error.T):
-            o = np.flatnonzero(~np.isnan(errors))
+        Z, H, errors = results.design[:, :, 0], results.obs_cov[:, :, 0], results.forecasts_error
+        covs = np.moveaxis(results.predicted_state_cov[:, :, :-1], 2, 0)
+        if is_diagonal(H):
+            sds = np.sqrt(np.diag(H))[:, None]
+            return standardized_errors((errors / sds).T, Z / sds, covs).T
+        if not np.isnan(errors).any():
+            factor = np.linalg.cholesky(H)
+            white, Z = (solve_triangular(factor, value, lower=True) for value in (errors, Z))
+            return standardized_errors(white.T, Z, covs).T
+        out = np.full(errors.shape, np.nan)
+        for t, P in enumerate(covs):
+            o = np.flatnonzero(~np.isnan(errors[:, t]))
             if len(o):
-                F = Z[o] @ results.predicted_state_cov[:, :, t] @ Z[o].T + H[np.ix_(o, o)]
-                out[o, t] = solve_triangular(np.linalg.cholesky(F), errors[o], lower=True)
+                F = Z[o] @ P @ Z[o].T + H[np.ix_(o, o)]
+                out[o, t] = solve_triangular(np.linalg.cholesky(F), errors[o, t], lower=True)
         return out
 
     def smoothed_measurement_disturbance_cov(self, results: LazyResults) -> Array | None:
