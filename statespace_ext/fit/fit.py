@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -133,7 +133,7 @@ class Race:
             limit = min(limit, max(_LEAST, _LONGER * self.best.iterations))
         exist = np.isfinite([self.problem.value(start_params) for start_params in starts])
         able = [start_params for start_params, exists in zip(starts, exist, strict=True) if exists]
-        fits = iter(spread(partial(self.run, maxiter=limit, **scaled), able, self.request.n_jobs))
+        fits = iter([*spread(partial(self.run, maxiter=limit, **scaled), able, self.request.n_jobs)])
         reached = [self._judged(next(fits), limit) if exists else -np.inf for exists in exist]
         self.reached += reached
         return reached
@@ -398,7 +398,7 @@ def best_so_far(problem: EstimationProblem, request: FitRequest) -> FitResult:
     )  # fmt: skip
 
 
-def spread(function: Callable[[S], T], items: Sequence[S], n_jobs: int | None) -> list[T]:
+def spread(function: Callable[[S], T], items: Sequence[S], n_jobs: int | None) -> Iterable[T]:
     """
     Return the values of a function, in the order of its arguments.
 
@@ -412,8 +412,8 @@ def spread(function: Callable[[S], T], items: Sequence[S], n_jobs: int | None) -
         Number of processes. None uses the setting of `joblib.parallel_config`, or one process.
     """
     if n_jobs == 1 or len(items) < 2:
-        return [function(item) for item in items]
-    return list(stream(_quietly, [(function, item) for item in items], n_jobs, ordered=True))
+        return map(function, items)
+    return stream(_quietly, [(function, item) for item in items], n_jobs, ordered=True)
 
 
 def _quietly(function: Callable[[S], T], item: S) -> T:

@@ -3,14 +3,15 @@ Write what a large change to the code must not make worse: sizes, number of test
 
     python tests/reference/baseline.py FOLDER [--only sizes tests maxima benchmarks]
 
-Sizes are source lines by folder (`radon raw`), modules, blocks of complexity above 10, and the frames between
-a fit and its M-step. Run it before and after the change. `fit_panel.py compare` compares the two files
-maxima.json, and diff compares the rest. All parts together take hours.
+Sizes are source lines by folder (`radon raw`) and by kind, modules, blocks of complexity above 10, and the
+frames between a fit and its M-step. Run it before and after the change. `fit_panel.py compare` compares the
+two files maxima.json, and diff compares the rest. All parts together take hours.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import subprocess
 import sys
@@ -35,9 +36,21 @@ def sizes(folder: Path) -> None:
         parts = Path(name).relative_to(LIBRARY).parts
         room = parts[0] if len(parts) > 1 else "."
         rooms[room] = rooms.get(room, 0) + count["sloc"]
+    parts = {"signatures": 0, "imports": 0, "errors": 0}
+    for path in LIBRARY.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                parts["signatures"] += node.body[0].lineno - node.lineno
+            elif isinstance(node, ast.Import | ast.ImportFrom | ast.Raise):
+                key = "errors" if isinstance(node, ast.Raise) else "imports"
+                parts[key] += node.end_lineno - node.lineno + 1
     modules = sum(path.name != "__init__.py" for path in LIBRARY.rglob("*.py"))
     lines = [f"{room:16}{count:7}" for room, count in sorted(rooms.items())]
-    lines += [f"{'all':16}{sum(rooms.values()):7}", f"modules beside __init__: {modules}"]
+    lines += [
+        f"{'all':16}{sum(rooms.values()):7}",
+        *(f"{key:16}{n:7}" for key, n in parts.items()),
+        f"modules beside __init__: {modules}",
+    ]
     lines += [f"complexity: {Path(name).name} {each['name']}" for name in blocks for each in blocks[name]]
     lines += run(sys.executable, "tests/frames.py").splitlines()
     (folder / "sizes.txt").write_text("\n".join(lines) + "\n")
