@@ -133,9 +133,9 @@ class Innovations:
             )
         self.start = np.array(found.predicted_state[:, 0])
         self.gain = np.array(found.kalman_gain)
-        self.roots = symmetric_square_root(found.forecasts_error_cov)
+        self.square_roots = symmetric_square_root(found.forecasts_error_cov)
         errors = np.array(
-            [np.linalg.pinv(self.roots[:, :, t]) @ found.forecasts_error[:, t] for t in range(len(y))]
+            [np.linalg.pinv(self.square_roots[:, :, t]) @ found.forecasts_error[:, t] for t in range(len(y))]
         )
         self.errors = errors - errors.mean(axis=0)
 
@@ -147,7 +147,7 @@ class Innovations:
         """Return the sample with given standardised errors."""
         state, out = self.start, np.empty_like(errors)
         for t, e in enumerate(errors):
-            v = self.roots[:, :, t] @ e
+            v = self.square_roots[:, :, t] @ e
             d, Z, c, T = (at(self.at[key], t) for key in _MEANS)
             out[t] = d + Z @ state + v
             state = c + T @ state + self.gain[:, :, t] @ v
