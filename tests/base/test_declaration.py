@@ -200,7 +200,7 @@ def betas(kind):
     if kind == "arrays":
         return y, x
     dates = {
-        "month ends": pd.date_range("2001-01-31", periods=len(x), freq="ME"),
+        "month ends": pd.date_range("2001-01-31", periods=len(x), freq=pd.offsets.MonthEnd()),
         "quarters": pd.period_range("2001Q1", periods=len(x), freq="Q"),
         "trading days with a hole": pd.bdate_range("2001-01-01", periods=len(x) + 1).delete(30),
     }[kind]
