@@ -160,7 +160,7 @@ def test_elsewhere_and_in_order() -> None:
     def pid_and(item: int) -> tuple[int, int, int]:
         return os.getpid(), item, len(problem.layout)
 
-    found = spread(pid_and, range(6), 2)
+    found = [*spread(pid_and, range(6), 2)]
     assert [item for _, item, _ in found] == [*range(6)]
     assert os.getpid() not in {pid for pid, _, _ in found}
     assert {size for _, _, size in found} == {len(problem.layout)}
