@@ -416,12 +416,13 @@ class Reporting(Mixin):
         Raises
         ------
         UnsupportedError
-            If the results do not come from a fit.
+            If the results do not come from a fit, or the fit took no iteration.
         """
         trace = self.em_trace
         if not len(trace):
             raise UnsupportedError(
-                "The results have no trace, because they do not come from a fit", remedy="Call `fit`."
+                "The results have no trace: they do not come from a fit, or it took no iteration",
+                remedy="Call `fit`.",
             )
         fig = new_figure(fig, figsize, (6.0, 3.4))
         from matplotlib.ticker import MaxNLocator  # `new_figure` names a missing matplotlib
