@@ -169,7 +169,7 @@ def test_a_diffuse_start_and_missing_returns() -> None:
 
 @pytest.mark.parametrize("kind", ["LGSSM", "one state of two", "DynamicRegression", "ar1"])
 def test_an_approximately_diffuse_start_is_unknown(kind: str) -> None:
-    """A variance of 1e6 is that of no sample: samples start at the smoothed states, as with a diffuse start."""
+    """Samples start at the smoothed states, as with a diffuse start, and not from a variance of 1e6."""
     y, x = simulated(np.random.default_rng(0), 40, 2)
     vague = "approximate_diffuse"
     both = {"design": "identity", "transition": "diagonal", "state_cov": "diagonal"}
