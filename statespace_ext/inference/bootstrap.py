@@ -39,11 +39,23 @@ _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
 
 
+def _diffuse_states(model: Any) -> np.ndarray:
+    """Return which states have a diffuse start, exactly or approximately; ``model.ssm`` is up to date."""
+    out = np.diag(model.ssm.initialization(model=model.ssm)[1]) > 0
+    if model.current_initialization == "approximate_diffuse":
+        out[:] = True
+        out[model.initialized_structure.stationary] = False
+    elif model.user_initialization is None and hasattr(model, "starts"):
+        out |= model.starts == "approximate_diffuse"
+    return out
+
+
 class Parametric:
     """
     Samples simulated from the model at a parameter vector, with the missing values of the data.
 
-    The likelihood does not depend on a diffuse initial state. Samples start from its smoothed value.
+    The likelihood does not depend on a diffuse initial state, and hardly on an approximately diffuse one.
+    Samples start from its smoothed value.
 
     Parameters
     ----------
@@ -58,10 +70,8 @@ class Parametric:
         with model.preserved(), quiet():
             model.update(params, transformed=True, includes_fixed=True)
             self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
-            mean, diffuse, cov = (np.array(part) for part in model.ssm.initialization(model=model.ssm))
-            unknown = np.diag(diffuse) > 0
-            if model.ssm.initialization.initialization_type == "approximate_diffuse":
-                unknown[:] = True
+            mean, _, cov = (np.array(part) for part in model.ssm.initialization(model=model.ssm))
+            unknown = _diffuse_states(model)
             if unknown.any():
                 res = model.smooth(params, includes_fixed=True, cov_type="none")
                 mean, cov = (
@@ -122,10 +132,9 @@ class Innovations:
         with model.preserved(), quiet():
             model.update(params, transformed=True, includes_fixed=True)
             self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
-            kind = model.ssm.initialization.initialization_type
-            diffuse = np.any(model.ssm.initialization(model=model.ssm)[1])
+            diffuse = np.any(_diffuse_states(model))
             found = model.ssm.filter()
-        if diffuse or kind == "approximate_diffuse":
+        if diffuse:
             raise SpecificationError(
                 "The innovations bootstrap needs a proper distribution of the first state",
                 got="a diffuse start",

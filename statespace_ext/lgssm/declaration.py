@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..engine.arguments import one_of
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..numerics.linear_algebra import STABILITY_LIMIT, at_period, companion, spectral_radius
 from ..params.affine import AffineMatrix, IntArray, Regimes, affine_matrix, side_by_side
@@ -121,7 +120,12 @@ def normalised(given: dict[str, object], n_endog: int, k_factors: int) -> dict[s
     identification = given["identification"]
     if identification is None:
         return given
-    one_of(identification, IDENTIFICATIONS, "identification")
+    if not isinstance(identification, str) or identification not in IDENTIFICATIONS:
+        raise SpecificationError(
+            "identification is unknown",
+            got=repr(identification),
+            expected=f"None or one of {IDENTIFICATIONS}",
+        )
     if n_endog < k_factors:
         raise SpecificationError(
             f'identification="{identification}" needs at least as many series as factors',

@@ -218,19 +218,19 @@ def parse_matrix(
     if isinstance(value, str) and value in MATRIX_KEYWORDS:
         if value == "identity" and shape[0] != shape[1]:
             raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
-        value = keyword_array(value, shape)
+        numbers = keyword_array(value, shape)  # needs no checks: models are built from keywords in loops
+        free = np.isnan(numbers)
+        elements = [(i, j, namer(i, j), 1.0) for i, j in np.argwhere(free).tolist()]
+        return affine_matrix(np.where(free, 0.0, numbers), elements)
     return affine_matrix(*_read(_as_array(value, shape, where, nobs), where, namer))
 
 
 def keyword_array(keyword: str, shape: tuple[int, int]) -> Array:
     """Return the matrix of one of the `MATRIX_KEYWORDS`, with NaN for free elements."""
+    if keyword in ("free", "zero"):
+        return np.full(shape, np.nan if keyword == "free" else 0.0)
     eye = np.eye(*shape)
-    return {
-        "free": np.full(shape, np.nan),
-        "zero": np.zeros(shape),
-        "identity": eye,
-        "diagonal": np.where(eye, np.nan, 0.0),
-    }[keyword]
+    return np.where(eye, np.nan, 0.0) if keyword == "diagonal" else eye
 
 
 def parse_covariance(

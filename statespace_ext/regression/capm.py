@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..base.formula import regression_frames
 from ..base.results import StateSpaceResultsWrapper
@@ -283,12 +282,8 @@ class CAPM(DynamicRegression):
         check_same_columns(endog, names, "The new returns")
         endog = _named(endog, names, exog.index if isinstance(exog, pd.DataFrame) else None)
         self.require_scale(kwargs)
-        start = kwargs.pop("initialization", None)
-        if isinstance(start, str):
-            kwargs["initialization"] = start
-        model = type(self)(endog, self._factors_of(self.regressors(exog), endog), **{**self._given, **kwargs})
-        if isinstance(start, Initialization):
-            model.ssm.initialization = start
+        factors = self._factors_of(self.regressors(exog), endog)
+        model = self._rebuilt(endog, {"market": factors, **kwargs})
         model.has_risk_free = self.has_risk_free
         return model
 

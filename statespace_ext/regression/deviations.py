@@ -238,7 +238,7 @@ class Deviations:
 
     def _pass(self, obs_cov: Array, state_cov: Array, phi: Array) -> _Pass | None:
         """Run the filter; return None if digits would be lost."""
-        if not np.max(np.abs(phi)) < STABILITY_LIMIT:
+        if self._columns[:, :, 0].size < self._columns.shape[2] or not np.max(np.abs(phi)) < STABILITY_LIMIT:
             return None
         start = state_cov / (1.0 - np.multiply.outer(phi, phi))
         try:

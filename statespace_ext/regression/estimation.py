@@ -45,7 +45,7 @@ def _trials(
 ) -> list[Array]:
     """Return one start for each size of W and each autoregressive coefficient."""
     layout = problem.layout
-    variances = np.diag(residual_cov)
+    variances, shares = np.diag(residual_cov), layout.block_params("proportion")
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
     params = _with_factors(problem, "obs", params, residual_cov)
     trials = []
@@ -54,7 +54,8 @@ def _trials(
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
         trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[layout.block_params("transition")] = phi
-        trial[layout.block_params("proportion")] = np.mean(steps) / np.mean(variances)
+        if len(shares):  # without them V may be fixed, and the residuals zero
+            trial[shares] = np.mean(steps) / np.mean(variances)
         trials.append(trial)
     return trials
 

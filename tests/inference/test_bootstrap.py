@@ -167,6 +167,28 @@ def test_a_diffuse_start_and_missing_returns() -> None:
     assert not boot.failures and np.isfinite(boot.aicb)
 
 
+@pytest.mark.parametrize("kind", ["LGSSM", "one state of two", "DynamicRegression", "ar1"])
+def test_an_approximately_diffuse_start_is_unknown(kind: str) -> None:
+    """Samples start at the smoothed states, as with a diffuse start, and not from a variance of 1e6."""
+    y, x = simulated(np.random.default_rng(0), 40, 2)
+    vague = "approximate_diffuse"
+    both = {"design": "identity", "transition": "diagonal", "state_cov": "diagonal"}
+    model = {
+        "LGSSM": lambda: sse.LGSSM(y, 1, design=[[1.0], [1.0]], initialization=vague),
+        "one state of two": lambda: sse.LGSSM(y, 2, initialization=["stationary", vague], **both),
+        "DynamicRegression": lambda: sse.DynamicRegression(y, x, dynamics=BETA_MOVES, initialization=vague),
+        "ar1": lambda: sse.DynamicRegression(y, x, dynamics={"MKT": "ar1"}, initialization=vague),
+    }[kind]()
+    res = model.smooth(model.start_params, cov_type="none")
+    sampler = Parametric(model, np.asarray(res.params))
+    drawn = np.diag(sampler.spread) > 0
+    assert list(np.flatnonzero(drawn)) == {"one state of two": [0], "ar1": [4, 5]}.get(kind, [])
+    assert_allclose(sampler.mean[~drawn], np.asarray(res.smoothed_state)[~drawn, 0], atol=1e-8)
+    assert np.abs(sampler.spread).max() < 10.0
+    with pytest.raises(sse.SpecificationError, match="proper distribution"):
+        Innovations(model, np.asarray(res.params))
+
+
 def test_intervals() -> None:
     """Percentiles are the quantiles of the samples; the basic interval is their mirror image."""
     boot = white_noise().bootstrap(40, rng=3)

@@ -97,7 +97,10 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
         "initialization is unknown: got 'steady'; expected one of",
     ),
     "initialization None": ({"initialization": None}, "initialization is unknown"),
-    "identification": ({"identification": "lower"}, "identification is unknown: got 'lower'"),
+    "identification": (
+        {"identification": "lower"},
+        "unknown: got 'lower'; expected None or one of",
+    ),
     "identification True": ({"identification": True}, "identification is unknown: got True"),
     # covariances
     "negative variances": ({"obs_cov": -np.eye(3)}, "obs_cov has a negative variance: got -1.0 in row 0"),

@@ -110,6 +110,12 @@ def test_apply_and_clone(res: Any, sample: Raw, form: str) -> None:
     assert model.clone(returns, **FORMS[form](first), state_cov="scalar").param_names[-1] == "state_var.MKT"
 
 
+@pytest.mark.parametrize("value", [3, None, ["diffuse"], "bogus"])
+def test_a_clone_refuses_an_unknown_initialization(res: Any, sample: Raw, value: object) -> None:
+    with pytest.raises(sse.SpecificationError, match="initialization is unknown"):
+        res.model.clone(sample.returns, **FORMS["pandas"](sample), initialization=value)
+
+
 def test_arrays_for_a_model_of_pandas_and_the_reverse(res: Any, sample: Raw, future: Raw) -> None:
     expected = res.extend(future.returns, market=future.market, risk_free=future.rate).llf
     arrays = {"market": future.market.to_numpy(), "risk_free": future.rate.to_numpy()}

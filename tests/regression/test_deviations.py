@@ -166,3 +166,26 @@ def test_a_fit_takes_few_scores(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert count[0] < 400
     least = {"unstructured": -848.243894, "diagonal": -851.712631, "factor:1": -848.243894}
     assert res.llf > least[kind] - 1e-5
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_as_few_observations_as_constants_leave_nothing_to_project(n: int) -> None:
+    """The filter of all states has an answer: that of coefficients whose start is diffuse."""
+    rng = np.random.default_rng(0)
+    y, x = rng.standard_normal((n, 2)), np.column_stack([np.ones(n), rng.standard_normal((n, 2))])
+    model = sse.DynamicRegression(y, x, dynamics={"x2": "ar1", "x3": "ar1"}, state_cov="diagonal")
+    params = np.where([name.startswith("ar1") for name in model.param_names], 0.3, 1.0)
+    params[[name.startswith("obs_cov") for name in model.param_names]] = 0.2
+    expected = model.smooth(params, cov_type="none").llf
+    assert np.isfinite(expected)
+    assert_allclose(model.loglike(params), expected, rtol=1e-10)
+    assert np.isfinite(model.score(params)).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_data_without_residuals_start_in_silence() -> None:
+    """A covariance of the data that is given, and zero least-squares residuals: nothing is to be divided."""
+    x = np.column_stack([np.ones(40), np.cos(np.arange(40.0))])
+    y = x @ [[1.0, 0.5], [2.0, 1.0]]
+    model = sse.DynamicRegression(y, x, dynamics={"x2": "random_walk"}, obs_cov=np.eye(2))
+    assert_allclose(model.start_params, 0.0, atol=1e-20)
