@@ -282,8 +282,10 @@ class Forecasts(Mixin):
 def _after(sample: Array, whole: Array) -> Array | None:
     """Return the periods of a matrix after those of the sample, or None if the sample has other values."""
     nobs = sample.shape[-1]
-    same = whole.ndim == sample.ndim and whole.shape[-1] > nobs
-    return whole[..., nobs:] if same and np.allclose(whole[..., :nobs], sample, rtol=1e-10) else None
+    if whole.ndim != sample.ndim or whole.shape[-1] <= nobs:
+        return None
+    rounding = 1e-10 * np.max(np.abs(sample), initial=0.0)  # in the units of the matrix
+    return whole[..., nobs:] if np.allclose(whole[..., :nobs], sample, rtol=1e-10, atol=rounding) else None
 
 
 class OutOfSample(Mixin):

@@ -474,7 +474,8 @@ class StateSpaceResults(
         check_same_columns(frame, names, "The new exog")
         if index is None or self.model.data.row_labels is None:
             return np.asarray(frame)
-        return pd.DataFrame(np.asarray(frame), index=index, columns=self.model.data.orig_exog.columns)
+        columns = getattr(self.model.data.orig_exog, "columns", names)  # an array has none
+        return pd.DataFrame(np.asarray(frame), index=index, columns=columns)
 
 
 class StateSpaceResultsWrapper(MLEResultsWrapper):

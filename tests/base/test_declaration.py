@@ -253,3 +253,18 @@ def test_a_system_that_depends_on_the_whole_sample_asks_for_its_later_values():
         res.forecast(LATER, exog=x[70:])
     design = VARIANTS["as given"](x[70:], None)["design"]
     assert np.isfinite(res.forecast(LATER, exog=x[70:], design=design)).all()
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-4, 1e-8])
+def test_matrices_of_the_sample_are_compared_in_the_units_of_the_data(unit):
+    """Noise that grows from the first to the last period of the data has other values in a longer model."""
+
+    class Growing(MovingBetas):
+        def system(self, params):
+            out = super().system(params)
+            return replace(out, obs_cov=out.obs_cov[:, :, None] * np.linspace(1.0, 2.0, self.nobs))
+
+    y, x = betas("arrays")
+    res = Growing(unit * y[:70], x[:70]).smooth([0.8 * unit**2, 0.02 * unit**2, 0.01 * unit**2])
+    with pytest.raises(sse.SpecificationError, match="Pass obs_cov=array with 6 periods"):
+        res.forecast(LATER, exog=x[70:])

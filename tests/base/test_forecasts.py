@@ -251,6 +251,24 @@ class _nothing:  # noqa: N801
     def __exit__(self, *args: object) -> None: ...
 
 
+@pytest.mark.parametrize("way", ["append", "extend"])
+@pytest.mark.parametrize("later", [np.asarray, pd.DataFrame], ids=["array", "frame"])
+def test_new_periods_of_labelled_series_beside_an_array_of_regressors(way, later) -> None:
+    dates = pd.period_range("2001-01", periods=60, freq="M")
+    y, x = pd.DataFrame(factor_series()[:, :2], dates, ["a", "b"]), np.cos(np.arange(60.0))[:, None]
+    model, part = sse.LGSSM(y, 1, exog=x), sse.LGSSM(y[:-5], 1, exog=x[:-5])
+    params = model.start_params
+    rows = (
+        later(x[-5:])
+        if later is np.asarray
+        else pd.DataFrame(x[-5:], dates[-5:], part.regressor_names["exog"])
+    )
+    res = getattr(part.smooth(params), way)(y[-5:], exog=rows)
+    assert list(res.model.data.row_labels)[-5:] == list(dates[-5:])
+    expected = model.loglikeobs(params)
+    assert_allclose(res.llf, expected.sum() if way == "append" else expected[-5:].sum(), rtol=1e-10)
+
+
 def test_columns_with_numbers_as_names() -> None:
     y, x = pd.DataFrame(factor_series()[:, :2]), pd.DataFrame(np.cos(np.arange(60)))
     with_exog = sse.LGSSM(y[:-1], 1, exog=x[:-1])
