@@ -287,7 +287,7 @@ def _covariances(P: Array, cross: Array, information: Array, n: int) -> dict[str
         raise np.linalg.LinAlgError("smoothed covariances are ill-conditioned")
 
     def total(values: Array) -> Array:
-        """Return the sum over all periods, of which those between have the last value."""
+        """Return the sum over all periods. The periods between the ends have the last value."""
         return values.sum(axis=0) + (max(between - 1, 0) * values[-1] if between else 0.0)
 
     cov = symmetrize(inverse @ prior)

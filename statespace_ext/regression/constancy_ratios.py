@@ -253,7 +253,7 @@ class ContrastRatio:
         scale, last = self._scale[places], [np.inf]
 
         def objective(w: Array) -> tuple[float, Array]:
-            """Return minus the log-likelihood and its gradient; a wall where there is none."""
+            """Return minus the log-likelihood and its gradient, or a large value if it does not exist."""
             z = start.copy()
             z[places] += scale * w
             try:

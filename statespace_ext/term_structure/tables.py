@@ -99,7 +99,7 @@ def structural_values(model: ATSM, params: Array) -> dict[str, Array]:
 
 
 Axes = tuple[list[str], list[str]]
-"""Labels of the rows and the columns of a matrix; a single empty label where there is no such axis."""
+"""Labels of the rows and columns of a matrix. An axis without labels has one empty label."""
 
 
 def labelled(values: Mapping[str, Array], axes: Callable[[str], Axes]) -> dict[str, Any]:
