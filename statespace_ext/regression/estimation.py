@@ -54,8 +54,7 @@ def _trials(
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
         trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[layout.block_params("transition")] = phi
-        if len(shares):  # without them V may be fixed, and the residuals zero
-            trial[shares] = np.mean(steps) / np.mean(variances)
+        trial[shares] = np.mean(steps) / (np.mean(variances) or 1.0)  # residuals may be zero
         trials.append(trial)
     return trials
 

@@ -172,3 +172,12 @@ def test_em_of_two_proportional_regressors_rises_and_stands_at_the_maximum() -> 
     again = model.fit(best.params, method="em", maxiter=5, tolerance=0.0, cov_type="none")
     assert em.em_trace["llf"].iloc[0] + 0.1 < em.llf <= best.llf + 1e-6
     assert_allclose(again.llf, best.llf, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_start_values_without_residuals_are_finite(value: float) -> None:
+    """The share of W in V is a ratio of residual variances; numpy's warnings are errors in the tests."""
+    y = np.full((40, 2), value)
+    market = np.random.default_rng(0).standard_normal(40)
+    model = sse.CAPM(y, market, beta="random_walk", state_cov="proportional")
+    assert np.isfinite(model.start_params).all()
