@@ -66,7 +66,10 @@ def test_the_innovations_in_their_order_give_the_data(lags: int) -> None:
         model.update(params)
         found = model.ssm.filter()
     raw = np.array(
-        [np.linalg.solve(sampler.roots[:, :, t], found.forecasts_error[:, t]) for t in range(model.nobs)]
+        [
+            np.linalg.solve(sampler.square_roots[:, :, t], found.forecasts_error[:, t])
+            for t in range(model.nobs)
+        ]
     )
     assert_allclose(sampler.rebuilt(raw), model.endog, atol=1e-10)
     assert_allclose(sampler.errors.mean(axis=0), 0.0, atol=1e-12)
