@@ -196,7 +196,7 @@ def physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -
         free = np.zeros(block.shape, bool)
         free[block.rows, block.columns] = True
         K = np.where(free, K, block.fixed)
-        if np.min(np.linalg.eigvals(K).real) < _LEAST_ROOT:
+        if np.min(np.linalg.eigvals(K).real) < 0.5 * _LEAST_ROOT:  # the bound itself is rounded
             K = np.where(free, np.diag(np.maximum(np.diag(K), 2.0 * _LEAST_ROOT)), block.fixed)
         return {"K_P": K, "kappa_P": (K @ mean)[:, None]}
     k = len(pricing.K)
@@ -247,7 +247,7 @@ def stable_prices(block: AffineMatrix, pricing: Pricing, cov: Array, K: Array, l
         short = np.maximum(0.0, 2.0 * least - np.linalg.eigvals(away + K).real) / least
         return float(np.sum((away / size) ** 2) + _WEIGHT * np.sum(short**2))
 
-    if np.min(np.linalg.eigvals(_distance(nearest) + K).real) >= least:
+    if np.min(np.linalg.eigvals(_distance(nearest) + K).real) >= 0.5 * least:  # the bound itself is rounded
         return _prices(nearest)
     scale = np.maximum(np.abs(nearest), 0.1 * size / np.sqrt(np.max(np.diag(cov))))
     simplex = nearest + np.vstack([zeros, 0.2 * np.diag(scale)])

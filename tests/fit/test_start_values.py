@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from reference import start_panel
+from walk_subjects import SUBJECTS
+from yields import random_panel
 
 import statespace_ext as sse
 from statespace_ext.fit.fit import ahead
@@ -177,3 +180,38 @@ def test_a_trial_without_a_likelihood_does_not_end_the_fit() -> None:
     model.private_smoother.loglike = model.loglike_and_score
     with pytest.raises(sse.UnsupportedError, match="never"):
         model.fit()
+
+
+TAU = [0.25, 1, 2, 5, 7, 10]
+UNIT_ROOT = random_panel(np.random.default_rng(4), 120, TAU, 3).to_numpy()
+"""Yields of which one least-squares root is above the bound of start values and another below."""
+TERM_STRUCTURES = {
+    "jsz": {"k_factors": 3},
+    "exact portfolios": {"k_factors": 3, "obs_cov": "exact-portfolios"},
+    "jsz-pairs": {"k_factors": 3, "identification": "jsz-pairs"},
+    "dai-singleton": {"k_factors": 2, "identification": "dai-singleton"},
+    "afns": {"k_factors": 3, "identification": "afns"},
+    "dns": {"k_factors": 3, "identification": "dns"},
+    "diagonal": {"k_factors": 3, "identification": "afns", "p_dynamics": "diagonal"},
+    "free prices of risk": {"k_factors": 2, "risk_prices": {"lambda_1": np.full((2, 2), np.nan)}},
+    "one priced factor": {"k_factors": 2, "risk_prices": {"lambda_1": [[np.nan] * 2, [0.0] * 2]}},
+}
+CONTINUOUS = {
+    **{
+        name: (partial(sse.ATSM, maturities=TAU, dt=1 / 12, **spec), UNIT_ROOT)
+        for name, spec in TERM_STRUCTURES.items()
+    },
+    **{name: (lambda y, s=s: s.build(y, s.x), s.y) for name, s in SUBJECTS.items()},
+}
+
+
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_the_last_digits_of_the_data_do_not_choose_the_start(name: str) -> None:
+    """Processors differ in them. A value at the bound of a condition must not pass it by its rounding."""
+    build, y = CONTINUOUS[name]
+    rng = np.random.default_rng(0)
+    first = build(y).start_params
+    size = np.abs(first) + 1e-3 * np.max(np.abs(first))
+    for _ in range(6):
+        other = build(y * (1.0 + 1e-13 * rng.standard_normal(y.shape))).start_params
+        assert_allclose(other / size, first / size, rtol=0.0, atol=1e-3)
