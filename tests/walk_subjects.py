@@ -132,7 +132,7 @@ class Subject:
         Return names whose answers are wrong in statsmodels for the start of this model.
 
         Its draws are wrong after a variance of zero (tests/engine/test_draws.py). Its steps for derivatives
-        by period lose digits if the first state has a large variance (tests/base/test_arguments.py).
+        by period lose digits if the first state has a large variance (tests/engine/test_arguments.py).
         """
         model = self.model()
         with quietly():

@@ -61,7 +61,7 @@ COVARIANCE = (
 )
 IDENTIFIED = "flat directions of the likelihood are not counted: tests/inference/test_identification.py"
 TOLERANCE = "filters of the package have no absolute tolerance: tests/engine/test_compat.py"
-STEPS = "the steps of statsmodels are larger than the variances of yields: tests/base/test_arguments.py"
+STEPS = "the steps of statsmodels are larger than the variances of yields: tests/engine/test_arguments.py"
 UNSEEN = "residuals of missing values are left out, where statsmodels has zeros: tests/base/test_reporting.py"
 COUNTED = "observed values and periods with a value count: tests/base/test_criteria.py"
 DIFFUSE = (
@@ -291,7 +291,7 @@ MODEL: dict[str, Verdict] = {
     "fit": own("optimisers of our own", lambda c: c.short_fit(c.model.fit), writes=True, rtol=1e-6),
     "fit_constrained": own("optimisers of our own", lambda c: c.constrained_fit(), writes=True, rtol=1e-6),
     "fix_params": same(lambda c: c.fixed()),
-    "from_formula": needs("a model that takes formulas: tests/regression/test_formula.py"),
+    "from_formula": needs("a model that takes formulas: tests/base/test_formula.py"),
     "handle_params": same(lambda c: c.model.handle_params(c.params)),
     "loglike": same(lambda c: c.model.loglike(c.params)),
     "loglikeobs": same(lambda c: c.model.loglikeobs(c.params)),
