@@ -157,9 +157,9 @@ FLAGS = {
 }
 """The filters, and what each adds to ``filter_method``."""
 
-NOT_STATIONARY = 1e-10
+_NOT_STATIONARY = 1e-10
 """Largest error of P = T P T' + R Q R', relative to P, that passes for rounding."""
-MOST_DECREASE = 1e6
+_MOST_DECREASE = 1e6
 """Chandrasekhar's rounding errors keep the size of the first forecast variance."""
 _SMALLEST_VARIANCE = 1e-9
 """The univariate filter of statsmodels skips forecast variances below 1e-10, regardless of the units."""
@@ -311,8 +311,8 @@ class Conditions:
         if wrong:
             return
         Z, cov = self._first("design"), self.moments[1]
-        decrease = largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
-        if not decrease < MOST_DECREASE:
+        decrease = _largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
+        if not decrease < _MOST_DECREASE:
             yield f"the forecast variances may fall by a factor of {decrease:.2g} after the first period"
 
     @cached_property
@@ -339,7 +339,7 @@ class Conditions:
             yield f"there is no stationary start: {error}"
             return
         distance = stationarity_error(cov, self._first("transition"), self._selected_cov)
-        if not distance <= NOT_STATIONARY:
+        if not distance <= _NOT_STATIONARY:
             yield (
                 "the initial covariance is not that of the stationary distribution "
                 f"(T P T' + R Q R' - P is {distance:.2g} of P)"
@@ -374,7 +374,7 @@ def _collapse_condition(Z: Array, H: Array) -> float:
     return float(max(values[-1] / values[0], between))
 
 
-def largest_decrease(first: Array, least: Array) -> float:
+def _largest_decrease(first: Array, least: Array) -> float:
     """Return the largest eigenvalue of least^{-1} first."""
     if not (np.all(np.isfinite(first)) and np.all(np.isfinite(least))):
         return np.inf
