@@ -6,7 +6,7 @@ A pass of such a filter needs care too: fast starts and likelihoods, compiled ob
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -85,10 +85,8 @@ def has_skipped(ssm: KalmanFilter) -> bool:
     if len(terms) < ssm.nobs:  # their sum alone is kept
         return True
     first = max(ssm.loglikelihood_burn, compiled.nobs_diffuse)
-    if terms[first:].all():
-        return False
     seen = np.asarray(ssm._statespaces[ssm.prefix].nmissing) == 0
-    return bool(np.any((terms == 0.0)[first:] & seen[first:]))
+    return not np.all(terms[first:][seen[first:]])
 
 
 def _known_at_the_end(
@@ -189,11 +187,11 @@ class Conditions:
 
     def reasons(self, method: str) -> list[str]:
         """Return why a filter is wrong here, or not available; nothing where it is valid."""
+        own: Callable[[], Iterable[str]] = getattr(self, "_" + method.replace(" ", "_"), tuple)
         with quiet():
-            common = (
-                [] if method == "chandrasekhar" else [*self._stationarity(), *self._diffuse_start(method)]
-            )
-            return [*common, *getattr(self, "_" + method.replace(" ", "_"))()]
+            if method == "chandrasekhar":
+                return [*own()]
+            return [*self._stationarity(), *self._diffuse_start(method), *own()]
 
     # -- what the conditions look at -------------------------------------------------------------------
 
@@ -253,10 +251,6 @@ class Conditions:
                 "beside a full obs_cov before statsmodels 0.15)"
             )
 
-    def _conventional(self) -> Iterator[str]:
-        """Yield nothing: all conditions of this filter are those of every filter."""
-        yield from ()
-
     def _univariate(self) -> Iterator[str]:
         off_diagonal = np.abs(self._off_diagonal)
         if np.any(off_diagonal) and np.max(off_diagonal) < _DIAGONAL:
@@ -265,7 +259,8 @@ class Conditions:
                 f"filter takes for zero (below {_DIAGONAL:g})"
             )
         if not {"design", "obs_cov", "selection", "state_cov"} & set(self.varying):
-            smallest = float(np.min(_eigenvalues(self._least_forecast_cov)))
+            cov = self._least_forecast_cov
+            smallest = float(np.linalg.eigvalsh(cov)[0]) if np.all(np.isfinite(cov)) else np.nan
             if not smallest > _SMALLEST_VARIANCE:
                 yield (
                     f"a forecast variance may be as small as {max(smallest, 0.0):.2g}, and statsmodels' "
@@ -358,27 +353,19 @@ class Conditions:
                 yield Z[~missing], H[np.ix_(~missing, ~missing)]
 
 
-def _eigenvalues(matrix: Array) -> Array:
-    return np.linalg.eigvalsh(matrix) if np.all(np.isfinite(matrix)) else np.full(1, np.nan)
-
-
 def _collapse_condition(Z: Array, H: Array) -> float:
     """Return the larger condition number of H and of Z' H^{-1} Z, infinity where there is no inverse."""
-    values = _eigenvalues(H)
-    if not values[0] > 0.0:
-        return np.inf
     try:
+        values = scipy.linalg.eigvalsh(H)
         between = np.linalg.cond(Z.T @ np.linalg.solve(H, Z))
-    except np.linalg.LinAlgError:
+    except NOT_HERE:  # not finite, or singular
         return np.inf
-    return float(max(values[-1] / values[0], between))
+    return float(max(values[-1] / values[0], between)) if values[0] > 0.0 else np.inf
 
 
 def _largest_decrease(first: Array, least: Array) -> float:
     """Return the largest eigenvalue of least^{-1} first."""
-    if not (np.all(np.isfinite(first)) and np.all(np.isfinite(least))):
-        return np.inf
     try:
         return float(scipy.linalg.eigh(first, least, eigvals_only=True)[-1])
-    except np.linalg.LinAlgError:
+    except NOT_HERE:  # not finite, or least is singular
         return np.inf

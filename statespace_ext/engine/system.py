@@ -160,18 +160,6 @@ def require_likelihood(ssm: Representation) -> None:
             raise ParameterError(f"{name} must be a covariance matrix at these parameters", got=cov[:, :, 0])
 
 
-def stationary_start(system: System) -> tuple[Array, Array]:
-    """
-    Return a_1 and P_1 of the stationary distribution; the matrices must be constant over time.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such distribution.
-    """
-    return start_moments(system.transition, system.state_intercept, system.selection, system.state_cov)
-
-
 def start_moments(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array, Array]:
     """Return the moments of the stationary distribution, with the intercept of the first period."""
     if not is_stable(T):
@@ -180,8 +168,16 @@ def start_moments(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array
 
 
 def with_stationary_start(system: System) -> System:
-    """Return the system with `stationary_start` as a_1 and P_1."""
-    mean, cov = stationary_start(system)
+    """
+    Return the system with the stationary distribution as that of x_1; T, R and Q must be constant over time.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such distribution.
+    """
+    T, intercept, R, Q = system.transition, system.state_intercept, system.selection, system.state_cov
+    mean, cov = start_moments(T, intercept, R, Q)
     return replace(system, initial_state=mean, initial_state_cov=cov)
 
 
@@ -218,19 +214,13 @@ def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
 
 def initialization_of(system: System, solved: bool = False) -> Initialization:
     """Return the statsmodels initialisation of a system; ``solved``: a stationary start by its moments."""
-    k = system.k_states
     if system.initialization is not None:
         return system.initialization
-    if system.initialization_type == "diffuse":
-        return Initialization(k, "diffuse")
-    if system.initialization_type == "stationary" and system.state_intercept.ndim == 1 and not solved:
-        return Initialization(k, "stationary")
-    return Initialization(
-        k,
-        "known",
-        constant=np.array(system.initial_state),
-        stationary_cov=np.array(system.initial_state_cov),
-    )
+    kind = system.initialization_type
+    if kind == "diffuse" or kind == "stationary" and system.state_intercept.ndim == 1 and not solved:
+        return Initialization(system.k_states, kind)
+    mean, cov = np.array(system.initial_state), np.array(system.initial_state_cov)
+    return Initialization(system.k_states, "known", constant=mean, stationary_cov=cov)
 
 
 def with_time(system: System) -> dict[str, Array]:

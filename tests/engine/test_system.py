@@ -15,7 +15,7 @@ from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 from systems import dense_llf, library_system, sampled
 
 import statespace_ext as sse
-from statespace_ext.engine.system import MATRICES, initialization_of, stationary_start, write
+from statespace_ext.engine.system import MATRICES, initialization_of, with_stationary_start, write
 from statespace_ext.lgssm.model import LGSSM
 
 UNSTABLE = {
@@ -58,9 +58,10 @@ def test_a_fit_ends_inside_the_unit_circle(seed: int, spec: dict) -> None:
 @pytest.mark.parametrize("lags", [1, 3])
 def test_stationary_start(lags: int) -> None:
     _, given = random_system(np.random.default_rng(1), 3, 2, 2, lags=lags, initialization="stationary")
-    mean, cov = stationary_start(library_system(given, "stationary"))
-    assert_allclose(mean, given["initial_state"], rtol=1e-10)
-    assert_allclose(cov, given["initial_state_cov"], rtol=1e-10, atol=1e-12)
+    blank = {name: np.zeros_like(given[name]) for name in ("initial_state", "initial_state_cov")}
+    system = with_stationary_start(library_system({**given, **blank}, "stationary"))
+    assert_allclose(system.initial_state, given["initial_state"], rtol=1e-10)
+    assert_allclose(system.initial_state_cov, given["initial_state_cov"], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("start", ["known", "stationary", "diffuse", "approximate_diffuse"])
