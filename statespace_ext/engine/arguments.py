@@ -52,7 +52,7 @@ def _require(accepted: bool, value: object, what: str, expected: str) -> None:
 
 
 def _is_integer(value: Any, least: float = -np.inf) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def positive_integers(value: object, name: str) -> list[int]:

@@ -179,8 +179,7 @@ def use_fastest_filter(model: MLEModel | Representation, params: ArrayLike | Non
 def choose_recursions(ssm: KalmanFilter) -> None:
     """Have each log-likelihood use the Chandrasekhar recursions where they are valid, if they pay."""
     if _has_large_state(ssm.k_endog, ssm.k_states):
-        ssm.__class__ = _guarded(type(ssm))
-        ssm.chosen_filter = "chandrasekhar"
+        _choose(ssm, "chandrasekhar")
 
 
 @contextmanager
@@ -217,10 +216,14 @@ def _guard(model: MLEModel | Representation, report: FilterReport, name: str) ->
         own = FLAGS[name] if report.reasons["conventional"] else 0
     if ssm.filter_method & _CHOICES != own:
         ssm.filter_method = ssm.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | own
-    kind: Any = type(ssm)
-    if not issubclass(kind, GuardedFilter):
-        ssm.__class__ = _guarded(kind)
-    ssm.chosen_filter = name if FLAGS[name] != own else ""  # which needs no check at each pass
+    _choose(ssm, name if FLAGS[name] != own else "")  # which needs no check at each pass
+
+
+def _choose(ssm: Any, name: str) -> None:
+    """Put the guard before the class of a representation, with the filter for its log-likelihood."""
+    if not isinstance(ssm, GuardedFilter):
+        ssm.__class__ = _guarded(ssm.__class__)
+    ssm.chosen_filter = name
 
 
 @cache

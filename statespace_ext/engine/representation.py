@@ -67,7 +67,7 @@ def own_representation(results: FilterResults) -> OwnRepresentation:
     ssm = results.model
     kept = {name: value for name, value in vars(ssm).items() if not isinstance(value, MethodType)}
     own = OwnRepresentation.__new__(OwnRepresentation)
-    vars(own).update({**kept, **{name: {} for name in COMPILED}})
+    own.__dict__.update({**kept, **{name: {} for name in COMPILED}})
     own.shapes, own._time_invariant = dict(results.shapes), None
     for name in MATRICES:
         matrix = np.asfortranarray(getattr(results, name))  # the compiled representation takes no other order

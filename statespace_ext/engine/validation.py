@@ -70,8 +70,6 @@ def check_dates(dates: object, nobs: int) -> None:
         raise DataError(
             "dates have the wrong length", got=len(index), expected=f"{nobs}, one per row of endog"
         )
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
-        check_index(index, "dates")
 
 
 def text_format(text: str) -> str | None:
@@ -145,35 +143,38 @@ def endog_frame(endog: object) -> object:
     """
     if isinstance(endog, (pd.Series, pd.DataFrame)):
         check_index(endog.index, "endog")
-        values = _frame_values(endog, "endog")
-        _check_values(values)
-        if isinstance(endog, pd.Series):
-            return pd.Series(values[:, 0], index=endog.index, name=endog.name)
-        return pd.DataFrame(values, index=endog.index, columns=endog.columns)
-    array = _numeric_array(endog, "endog")
+    array = _as_floats(endog, "endog")
     if array.ndim not in (1, 2):
         raise DataError(
             "endog has the wrong number of dimensions", got=array.shape, expected="(nobs,) or (nobs, k_endog)"
         )
-    _check_values(array)
+    if array.size == 0:
+        raise DataError("endog is empty", got=f"shape {array.shape}", expected="at least one observation")
+    infinite = np.argwhere(np.isinf(array))
+    if len(infinite):
+        raise DataError(
+            "endog has values that are not finite",
+            got=f"{array[tuple(infinite[0])]} at position {infinite[0].tolist()}",
+            expected="finite numbers, or NaN where missing",
+        )
+    if isinstance(endog, pd.Series):
+        return pd.Series(array[:, 0], index=endog.index, name=endog.name)
+    if isinstance(endog, pd.DataFrame):
+        return pd.DataFrame(array, index=endog.index, columns=endog.columns)
     return array
 
 
-def _frame_values(data: pd.Series | pd.DataFrame, name: str) -> Array:
-    """Return the values of a Series or DataFrame as a new float array, (nobs, columns)."""
+def _as_floats(data: Any, name: str) -> Array:
+    """Return data as a new float array; those of pandas have two axes, and masked values are missing ones."""
     frame = data.to_frame() if isinstance(data, pd.Series) else data
-    _check_columns(frame.columns, name)
-    bad = [str(column) for column, kind in frame.dtypes.items() if not _is_number(kind, name)]
-    if bad:
-        raise _not_numbers(name, f"columns {shown(bad)} of type {shown(frame.dtypes)}")
-    columns = [frame.iloc[:, j].to_numpy(dtype=float, na_value=np.nan) for j in range(frame.shape[1])]
-    return np.column_stack(columns) if columns else np.zeros((len(frame), 0))
-
-
-def _numeric_array(value: object, name: str) -> Array:
-    """Return an array-like as a new float array; masked values are missing ones."""
+    if isinstance(frame, pd.DataFrame):
+        _check_columns(frame.columns, name)
+        bad = [str(column) for column, kind in frame.dtypes.items() if not _is_number(kind, name)]
+        if bad:
+            raise _not_numbers(name, f"columns {shown(bad)} of type {shown(frame.dtypes)}")
+        return np.array(frame.to_numpy(dtype=float, na_value=np.nan), order="C")
     try:
-        array: Any = np.asanyarray(value)
+        array: Any = np.asanyarray(data)
     except ValueError as error:
         raise _not_numbers(name, "a sequence with rows of different lengths") from error
     if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
@@ -217,18 +218,6 @@ def _check_columns(columns: pd.Index, name: str) -> None:
         )
 
 
-def _check_values(values: Array) -> None:
-    if values.size == 0:
-        raise DataError("endog is empty", got=f"shape {values.shape}", expected="at least one observation")
-    infinite = np.argwhere(np.isinf(values))
-    if len(infinite):
-        raise DataError(
-            "endog has values that are not finite",
-            got=f"{values[tuple(infinite[0])]} at position {infinite[0].tolist()}",
-            expected="finite numbers, or NaN where missing",
-        )
-
-
 def regressor_frame(
     value: Any,
     nobs: int | None,
@@ -252,7 +241,7 @@ def regressor_frame(
     labelled = isinstance(value, (pd.Series, pd.DataFrame))
     if labelled and nobs is not None:
         check_index(value.index, name)
-    array = _frame_values(value, name) if labelled else _numeric_array(value, name)
+    array = _as_floats(value, name)
     array = array[:, None] if array.ndim == 1 else array
     _check_regressor_values(array, nobs, name, last_may_miss, shape)
     if not labelled:
@@ -481,10 +470,8 @@ def check_counts(endog: Array, names: list[str], coefficients: list[int], n_para
             )
 
 
-def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None:
+def check_regressors(exog: Array, name: str, with_constant: bool) -> None:
     """Reject regressors that are collinear, among themselves or with a constant that the model has."""
-    if exog is None:
-        return
     columns = np.column_stack([exog, np.ones(len(exog))]) if with_constant else exog
     scale = np.linalg.norm(columns, axis=0)
     rank = int(np.linalg.matrix_rank(columns / np.where(scale > 0, scale, 1.0)))
