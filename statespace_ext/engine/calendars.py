@@ -87,18 +87,13 @@ class Calendar:
 
     def in_kind(self, later: Any) -> pd.Index:
         """Convert dates to the kind of labels that the sample has."""
-        if self.read is self.labels or self.labels.inferred_type not in ("string", "date"):
+        kind, name = self.labels.inferred_type, self.labels.name
+        if kind == "date":
+            return pd.Index(later.date, dtype=object, name=name)
+        pattern = "%YQ%q" if isinstance(later, pd.PeriodIndex) else text_format(str(self.labels[0]))
+        if kind != "string" or pattern is None:  # a form that is read, but not written
             return pd.Index(later)
-        if self.labels.inferred_type == "date":
-            return pd.Index(later.date, dtype=object, name=self.labels.name)
-        pattern = text_format(str(self.labels[0]))
-        if isinstance(later, pd.PeriodIndex):
-            text = later.astype(str)
-        elif pattern is None:  # a form that is read, but not written
-            return pd.Index(later)
-        else:
-            text = later.strftime(pattern)
-        return pd.Index(list(text), dtype=self.labels.dtype, name=self.labels.name)
+        return pd.Index(list(later.strftime(pattern)), dtype=self.labels.dtype, name=name)
 
     def following(self, steps: int, *data: Any, name: str = "endog") -> pd.Index:
         """
@@ -216,9 +211,7 @@ class Calendar:
         later = after[:steps] if after is not None and len(after) >= steps else self.ahead(steps)
         if not len(inside):
             return later[first - n :]
-        if type(inside) is type(later) or inside.dtype == later.dtype:
-            return inside.append(later.rename(inside.name))
-        return pd.Index([*inside, *later], dtype=object, name=inside.name)
+        return inside.append(later.rename(inside.name))
 
     # -- positions -------------------------------------------------------------------------------------
 
@@ -380,9 +373,7 @@ def _inferred(read: Any) -> Any:
 
 def _same_freq(own: Any, freq: Any, read: Any) -> bool:
     try:
-        if isinstance(read, pd.PeriodIndex):
-            return bool(read.asfreq(freq).freq == own)
-        return bool(pd.tseries.frequencies.to_offset(freq) == own)
+        return bool(type(read)([], freq=freq).freq == own)
     except (TypeError, ValueError):
         return False
 

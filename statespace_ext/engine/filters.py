@@ -24,12 +24,7 @@ from statsmodels.tsa.statespace.representation import Representation
 from ..display import Displayed
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array
-from .filter_conditions import (
-    FLAGS,
-    Conditions,
-    chandrasekhar_pass,
-    require_smoothed,
-)
+from .filter_conditions import FLAGS, Conditions, chandrasekhar_pass, require_smoothed
 from .representation import forget_compiled, preserved
 
 _CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR

@@ -23,15 +23,7 @@ from ..numerics.linear_algebra import (
 )
 from ..numerics.matrix_equations import stationary_moments
 
-MATRICES = (
-    "design",
-    "obs_intercept",
-    "obs_cov",
-    "transition",
-    "state_intercept",
-    "selection",
-    "state_cov",
-)
+MATRICES = ("design", "obs_intercept", "obs_cov", "transition", "state_intercept", "selection", "state_cov")
 
 
 def axes_of(name: str) -> int:

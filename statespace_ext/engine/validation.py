@@ -289,16 +289,15 @@ def regressor_array(
     return None if frame is None else np.asarray(frame)
 
 
-def regressor_names(value: object, stem: str) -> list[str]:
+def regressor_names(value: Any, stem: str) -> list[str]:
     """Return column names of regressors, or ``stem1``, ``stem2``, ..."""
     if value is None:
         return []
     if isinstance(value, pd.DataFrame):
         return [str(name) for name in value.columns]
-    if isinstance(value, pd.Series):
-        return [str(value.name) if value.name is not None else f"{stem}1"]
-    array = np.asarray(value)
-    return [f"{stem}{i + 1}" for i in range(1 if array.ndim == 1 else array.shape[1])]
+    if isinstance(value, pd.Series) and value.name is not None:
+        return [str(value.name)]
+    return [f"{stem}{i + 1}" for i in range(1 if np.ndim(value) == 1 else np.shape(value)[1])]
 
 
 def series_names(endog: object) -> list[str]:
