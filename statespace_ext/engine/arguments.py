@@ -250,11 +250,9 @@ def check_jobs(n_jobs: int | None) -> None:
     UnsupportedError
         If the number is not one and joblib is not installed.
     """
-    if n_jobs is None:
-        return
-    accepted = _is_integer(n_jobs) and n_jobs != 0
+    accepted = n_jobs is None or _is_integer(n_jobs) and n_jobs != 0
     _require(accepted, n_jobs, "n_jobs must be a number of processes", "1, 2, ... or -1 (all)")
-    if n_jobs != 1 and find_spec("joblib") is None:
+    if n_jobs not in (None, 1) and find_spec("joblib") is None:
         raise UnsupportedError(
             "Several processes need joblib, which is not installed",
             got=f"n_jobs={n_jobs}",

@@ -94,21 +94,21 @@ class Smoothed:
         if axes is None:
             return self
         S, back = axes.forward, axes.back
-
-        def turned(left: Array, cov: Array) -> Array:
-            """Return L V_t L', time last."""
-            return np.moveaxis(left @ np.moveaxis(cov, 2, 0) @ left.T, 0, 2)
-
         return Smoothed(
             self.llf,
             back @ self.mean,
-            turned(back, self.cov),
-            turned(back, self.lag_cov),
+            _turned(back, self.cov),
+            _turned(back, self.lag_cov),
             S.T @ self.adjoint,
-            turned(S.T, self.adjoint_cov),
+            _turned(S.T, self.adjoint_cov),
             S.T @ self.first_adjoint,
             S.T @ self.first_adjoint_cov @ S,
         )
+
+
+def _turned(left: Array, covs: Array) -> Array:
+    """Return L V_t L', time last."""
+    return np.moveaxis(left @ np.moveaxis(covs, 2, 0) @ left.T, 0, 2)
 
 
 _WORSE = 10.0
@@ -284,12 +284,10 @@ class Smoother:
         P_t is zero in those rows.
         """
         smoothed, filtered = self._whole(system, False)
-        axes, k, n = filtered.axes, system.k_states, len(self.endog)
-        covs = np.moveaxis(filtered.predicted_cov, 2, 0)
-        count = n - len(covs)
-        out = np.zeros((k, k, n))
-        out[:, :, count:] = np.moveaxis(covs if axes is None else axes.back @ covs @ axes.back.T, 0, 2)
-        return np.array(smoothed.mean), out, count
+        axes, covs = filtered.axes, filtered.predicted_cov
+        covs = covs if axes is None else _turned(axes.back, covs)
+        count = len(self.endog) - covs.shape[2]
+        return np.array(smoothed.mean), np.pad(covs, ((0, 0), (0, 0), (count, 0))), count
 
     def smooth_along(
         self, system: System, *, lag_cov: bool = True

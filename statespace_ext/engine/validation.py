@@ -50,26 +50,19 @@ def check_index(index: pd.Index, name: str) -> None:
 
 def _own_labels(index: pd.Index) -> pd.Index:
     """Return labels without the steps 1, 2, ... that `Calendar` put after them."""
-    if index.dtype != object or isinstance(index[0], int) or not isinstance(index[-1], int):
-        return index
-    steps = int(index[-1])
+    steps = index[-1] if isinstance(index[-1], int) and not isinstance(index[0], int) else 0
     if 0 < steps < len(index) and list(index[-steps:]) == list(range(1, steps + 1)):
         return pd.Index(list(index[:-steps]))
     return index
 
 
-def check_dates(dates: object, nobs: int) -> None:
-    """Reject dates of the wrong number, with duplicates, or not in order."""
-    if dates is None:
-        return
-    array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
-    if array.ndim != 1:
-        raise DataError("dates must be a sequence", got=repr(dates), expected=f"{nobs}, one per row of endog")
-    index = pd.Index(array)
-    if len(index) != nobs:
-        raise DataError(
-            "dates have the wrong length", got=len(index), expected=f"{nobs}, one per row of endog"
-        )
+def check_dates(dates: Any, nobs: int) -> None:
+    """Reject dates that are no sequence, or of the wrong number."""
+    expected = f"{nobs}, one per row of endog"
+    if dates is not None and np.ndim(dates) != 1:
+        raise DataError("dates must be a sequence", got=repr(dates), expected=expected)
+    if dates is not None and len(dates) != nobs:
+        raise DataError("dates have the wrong length", got=len(dates), expected=expected)
 
 
 def text_format(text: str) -> str | None:
