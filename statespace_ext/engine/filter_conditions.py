@@ -38,7 +38,7 @@ from ..numerics.matrix_equations import stationarity_error, stationary_moments
 from ..numerics.recursions import chandrasekhar_loglike
 from .compat import require_factorable, univariate_is_wrong
 from .exact_start import filter_error
-from .system import MATRICES, axes_of, has_part, stationary_radius
+from .system import MATRICES, has_part, stationary_radius
 
 _ROUNDING = 1e-8
 """Share of the largest moment up to which a filtered moment at t = n passes for zero."""
@@ -173,9 +173,7 @@ class Conditions:
     def __init__(self, ssm: KalmanFilter) -> None:
         self.ssm = ssm
         self.missing = np.isnan(np.asarray(ssm.endog.T, dtype=ssm.dtype))
-        self.varying = [
-            name for name in MATRICES if np.shape(ssm[name])[-1] > 1 and np.ndim(ssm[name]) > axes_of(name)
-        ]
+        self.varying = [name for name in MATRICES if getattr(ssm, name).shape[-1] > 1]
 
     def reasons(self, method: str) -> list[str]:
         """Return why a filter is wrong here, or not available; nothing where it is valid."""
@@ -188,8 +186,7 @@ class Conditions:
     # -- what the conditions look at -------------------------------------------------------------------
 
     def _first(self, name: str) -> Array:
-        value = np.real(self.ssm[name])
-        return value[..., 0] if value.ndim > axes_of(name) else value
+        return np.real(getattr(self.ssm, name)[..., 0])
 
     @cached_property
     def _selected_cov(self) -> Array:
@@ -335,11 +332,8 @@ class Conditions:
     def _collapses(self) -> Iterator[tuple[Array, Array]]:
         """Yield (Z, H) of the observed rows for each collapse that the filter makes."""
         design, obs_cov = (np.real(self.ssm[name]) for name in ("design", "obs_cov"))
-        if {"design", "obs_cov"} & set(self.varying):
-            each: Any = enumerate(self.missing)
-        else:
-            each = ((0, missing) for missing in np.unique(self.missing, axis=0))
-        for t, missing in each:
+        varying = {"design", "obs_cov"} & set(self.varying)
+        for t, missing in enumerate(self.missing if varying else np.unique(self.missing, axis=0)):
             if np.sum(~missing) > self.ssm.k_states:
                 Z, H = at_period(design, t), at_period(obs_cov, t)
                 yield Z[~missing], H[np.ix_(~missing, ~missing)]

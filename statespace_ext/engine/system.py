@@ -309,8 +309,7 @@ def _moved_apart(system: System, certain: Array) -> bool:
     variances = cov.diagonal()
     if not np.min(variances) > _DEPENDENT * np.max(variances):  # also where an element is NaN
         return False
-    size = np.sqrt(variances)
-    return _is_regular(cov / size[:, None] / size)
+    return is_regular(cov)
 
 
 def _require_independent(missing: Array, Z: Array, certain: Array) -> None:
@@ -333,13 +332,9 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
 
     Whether a factorisation of the forecast variance fails there is rounding, and differs between machines.
     """
-    if by_diagonal(H):
+    if by_diagonal(H) or is_regular(H):
         return
-    noisy = np.flatnonzero(np.diag(H) > 0.0)
-    size = np.sqrt(np.diag(H)[noisy])
-    correlation = H[np.ix_(noisy, noisy)] / size[:, None] / size
-    if np.count_nonzero(correlation) == len(noisy) or _is_regular(correlation):
-        return
+    noisy, size, correlation = _correlation(H)
     loadings = Z[noisy] / size[:, None]
     tolerance = _DEPENDENT * max(float(np.max(np.abs(loadings), initial=0.0)), 1e-300)
     for unseen in np.unique(missing[:, noisy], axis=0):
@@ -357,10 +352,17 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
             )
 
 
-def _is_regular(correlation: Array) -> bool:
-    """Return whether the Cholesky factor of a correlation matrix exists, and has no negligible pivot."""
+def _correlation(cov: Array) -> tuple[Array, Array, Array]:
+    """Return which variances are positive, their square roots, and the correlations between them."""
+    noisy = np.flatnonzero(np.diag(cov) > 0.0)
+    size = np.sqrt(np.diag(cov)[noisy])
+    return noisy, size, cov[np.ix_(noisy, noisy)] / size[:, None] / size
+
+
+def is_regular(cov: Array) -> bool:
+    """Return whether correlations, where variances are positive, have a factor without negligible pivots."""
     try:
-        pivots = np.diag(np.linalg.cholesky(correlation))
+        pivots = np.diag(np.linalg.cholesky(_correlation(cov)[2]))
     except np.linalg.LinAlgError:
         return False
     return bool(np.min(pivots, initial=1.0) ** 2 > _DEPENDENT)

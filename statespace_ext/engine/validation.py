@@ -159,10 +159,11 @@ def endog_frame(endog: object) -> object:
 
 def _as_floats(data: Any, name: str) -> Array:
     """Return data as a new float array; those of pandas have two axes, and masked values are missing ones."""
+    allowed = "iuf" if name == "endog" else "biuf"  # truth values are regressors, but no observations
     frame = data.to_frame() if isinstance(data, pd.Series) else data
     if isinstance(frame, pd.DataFrame):
         _check_columns(frame.columns, name)
-        bad = [str(column) for column, kind in frame.dtypes.items() if not _is_number(kind, name)]
+        bad = [str(column) for column, dtype in frame.dtypes.items() if dtype.kind not in allowed]
         if bad:
             raise _not_numbers(name, f"columns {shown(bad)} of type {shown(frame.dtypes)}")
         return np.array(frame.to_numpy(dtype=float, na_value=np.nan), order="C")
@@ -170,17 +171,9 @@ def _as_floats(data: Any, name: str) -> Array:
         array: Any = np.asanyarray(data)
     except ValueError as error:
         raise _not_numbers(name, "a sequence with rows of different lengths") from error
-    if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
+    if array.dtype.kind not in allowed:
         raise _not_numbers(name, f"type {array.dtype}")
     return np.array(np.ma.filled(array.astype(float), np.nan))
-
-
-def _is_number(kind: Any, name: str) -> bool:
-    """Return whether a pandas type has real numbers; truth values are regressors, but no observations."""
-    types = pd.api.types
-    if name == "endog" and types.is_bool_dtype(kind):
-        return False
-    return bool(types.is_numeric_dtype(kind)) and not types.is_complex_dtype(kind)
 
 
 def _not_numbers(name: str, got: str) -> DataError:
