@@ -152,7 +152,7 @@ class Calendar:
         """
         Reject labels of future regressors that belong to other periods.
 
-        Labels 0, 1, ... and labels of a different kind than those of the sample are ignored.
+        Labels of a different kind than those of the sample are ignored.
 
         Parameters
         ----------
@@ -170,8 +170,6 @@ class Calendar:
         DataError
             If the labels belong to other periods.
         """
-        if index.equals(pd.RangeIndex(len(index))):
-            return
         check_index(index, f"future {name}")
         if len(index) != steps or _kind(index) != _kind(self.labels):
             return

@@ -80,10 +80,8 @@ def own_representation(results: FilterResults) -> OwnRepresentation:
     return own
 
 
-def _copied_initialization(initialization: Initialization | None) -> Initialization | None:
+def _copied_initialization(initialization: Initialization) -> Initialization:
     """Return a copy of an initialisation, without its compiled part."""
-    if initialization is None:
-        return None
     out = copy(initialization)
     for name in ("constant", "stationary_cov", "_initialization"):
         setattr(out, name, np.array(getattr(initialization, name)))

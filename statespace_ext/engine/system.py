@@ -293,7 +293,7 @@ def require_density(
     certain = np.flatnonzero(H.diagonal() == 0.0)
     if not len(certain):
         return
-    moved = _moved_apart(system, certain)
+    moved = system.selection.ndim == system.state_cov.ndim == 2 and _moved_apart(system, certain)
     if not moved:
         _require_independent(patterns, Z, certain)
     if given_start:
@@ -301,9 +301,7 @@ def require_density(
 
 
 def _moved_apart(system: System, certain: Array) -> bool:
-    """Return whether Z R Q R' Z' of the series without noise is regular: constant matrices only."""
-    if system.selection.ndim == 3 or system.state_cov.ndim == 3:
-        return False
+    """Return whether Z R Q R' Z' of the series without noise is regular."""
     half = system.design[certain] @ system.selection
     cov = half @ system.state_cov @ half.T
     variances = cov.diagonal()

@@ -51,9 +51,8 @@ def check_index(index: pd.Index, name: str) -> None:
 def _own_labels(index: pd.Index) -> pd.Index:
     """Return labels without the steps 1, 2, ... that `Calendar` put after them."""
     steps = index[-1] if isinstance(index[-1], int) and not isinstance(index[0], int) else 0
-    if 0 < steps < len(index) and list(index[-steps:]) == list(range(1, steps + 1)):
-        return pd.Index(list(index[:-steps]))
-    return index
+    added = 0 < steps < len(index) and list(index[-steps:]) == list(range(1, steps + 1))
+    return pd.Index(list(index[:-steps])) if added else index
 
 
 def check_dates(dates: Any, nobs: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 from edge_data import atsm, factor_series, lgssm, yields
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense_diffuse, random_system
+from scipy.stats import norm
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 from systems import dense_llf, library_system, sampled
 
@@ -163,6 +164,19 @@ def test_enough_factors_carry_a_singular_obs_cov() -> None:
     ]
     values = [model.loglike(models[1].start_params) for model in models]
     assert np.isclose(*values, rtol=1e-6) and np.isfinite(values).all()
+
+
+def test_a_series_without_noise_whose_innovations_change() -> None:
+    """It is its state: an autoregression with a variance of its own in each period."""
+    rng = np.random.default_rng(0)
+    variances = np.linspace(0.5, 2.0, 30)
+    y = rng.standard_normal(30)
+    model = LGSSM(
+        y, 1, design=[[1.0]], obs_cov=[[0.0]], transition=[[0.5]], state_cov=variances[None, None],
+        obs_intercept=[0.0], initialization="known", initial_state=[0.0], initial_state_cov=[[1.0]],
+    )  # fmt: skip
+    expected = norm(0.5 * y[:-1], np.sqrt(variances[:-1])).logpdf(y[1:]).sum() + norm.logpdf(y[0])
+    assert_allclose(model.loglike([]), expected, rtol=1e-12)
 
 
 def test_errors_of_the_package_keep_their_name() -> None:
