@@ -359,21 +359,16 @@ def _inferred(read: Any) -> Any:
         months = 12 * (read[1].year - read[0].year) + read[1].month - read[0].month
         found += [pd.DateOffset(months=months)] if months > 0 else []
     with _no_notice():
-        for freq in (pd.infer_freq(read), *found):
-            try:
-                found = type(read)(read, freq=freq)
-            except ValueError:  # at clock changes, days are not 24 hours
-                continue
-            if found.freq is not None:
-                return found
+        for freq in filter(None, (pd.infer_freq(read), *found)):
+            with suppress(ValueError):  # at clock changes, days are not 24 hours
+                return type(read)(read, freq=freq)
     return None
 
 
 def _same_freq(own: Any, freq: Any, read: Any) -> bool:
-    try:
+    with suppress(TypeError, ValueError):
         return bool(type(read)([], freq=freq).freq == own)
-    except (TypeError, ValueError):
-        return False
+    return False
 
 
 def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
@@ -453,14 +448,13 @@ def _place(index: pd.Index, key: Any, side: str) -> int:
 
 def _hold(relation: Callable[[Any, Any], bool], index: pd.Index, other: pd.Index) -> bool:
     """Return whether a relation holds for all labels of two indexes; dates become periods beside periods."""
-    try:
+    with suppress(TypeError, ValueError):  # different kinds of labels, frequencies or time zones
         if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
             index = index.to_period(other.freqstr)
         elif isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
             other = other.to_period(index.freqstr)
         return all(relation(one, two) for one, two in zip(index, other, strict=True))
-    except (TypeError, ValueError):  # different kinds of labels, frequencies or time zones
-        return False
+    return False
 
 
 @contextmanager

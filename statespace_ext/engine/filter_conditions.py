@@ -7,7 +7,7 @@ A pass of such a filter needs care too: fast starts and likelihoods, compiled ob
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -339,17 +339,15 @@ class Conditions:
 
 def _collapse_condition(Z: Array, H: Array) -> float:
     """Return the larger condition number of H and of Z' H^{-1} Z, infinity where there is no inverse."""
-    try:
+    with suppress(*NOT_HERE):  # not finite, or singular
         values = scipy.linalg.eigvalsh(H)
-        between = np.linalg.cond(Z.T @ np.linalg.solve(H, Z))
-    except NOT_HERE:  # not finite, or singular
-        return np.inf
-    return float(max(values[-1] / values[0], between)) if values[0] > 0.0 else np.inf
+        if values[0] > 0.0:
+            return float(max(values[-1] / values[0], np.linalg.cond(Z.T @ np.linalg.solve(H, Z))))
+    return np.inf
 
 
 def _largest_decrease(first: Array, least: Array) -> float:
     """Return the largest eigenvalue of least^{-1} first."""
-    try:
+    with suppress(*NOT_HERE):  # not finite, or least is singular
         return float(scipy.linalg.eigh(first, least, eigvals_only=True)[-1])
-    except NOT_HERE:  # not finite, or least is singular
-        return np.inf
+    return np.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -359,11 +359,10 @@ def _correlation(cov: Array) -> tuple[Array, Array, Array]:
 
 def is_regular(cov: Array) -> bool:
     """Return whether correlations, where variances are positive, have a factor without negligible pivots."""
-    try:
+    with suppress(np.linalg.LinAlgError):
         pivots = np.diag(np.linalg.cholesky(_correlation(cov)[2]))
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.min(pivots, initial=1.0) ** 2 > _DEPENDENT)
+        return bool(np.min(pivots, initial=1.0) ** 2 > _DEPENDENT)
+    return False
 
 
 def _require_uncertain_states(missing: Array, system: System, certain: Array, moved: bool) -> None:

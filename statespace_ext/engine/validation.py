@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -67,11 +68,9 @@ def check_dates(dates: Any, nobs: int) -> None:
 def text_format(text: str) -> str | None:
     """Return the format in which a text writes a date, the year first; None for another text."""
     for pattern in _FORMATS if text[:4].isdigit() else ():
-        try:
+        with suppress(ValueError):
             if datetime.strptime(text, pattern).strftime(pattern) == text:
                 return pattern
-        except ValueError:
-            continue
     return None
 
 
@@ -85,7 +84,7 @@ def read_dates(labels: Any) -> Any:
         return labels
     index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
     kind = index.inferred_type
-    try:
+    with suppress(IndexError, TypeError, ValueError):  # no label, or a later one is not a date
         first = str(index[0]) if kind == "string" else ""
         pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
         if kind in ("date", "datetime"):
@@ -94,8 +93,6 @@ def read_dates(labels: Any) -> Any:
             return pd.PeriodIndex(index, freq="Q")
         if pattern is not None:
             return pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
-    except (IndexError, TypeError, ValueError):  # no label, or a later one is not a date
-        pass
     return labels
 
 
