@@ -49,8 +49,8 @@ class Calendar:
     given : bool
         Whether the data have labels.
     is_open : bool
-        Whether later labels may differ from the rule: there is none, or it is weekdays and was only inferred,
-        so that holidays may follow.
+        Whether later labels may differ from the rule: it does not exist, or it is weekdays and was only
+        inferred, so that holidays may follow.
     """
 
     labels: pd.Index

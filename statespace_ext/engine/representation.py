@@ -85,7 +85,7 @@ def _copied_initialization(initialization: Initialization) -> Initialization:
     out = copy(initialization)
     for name in ("constant", "stationary_cov", "_initialization"):
         setattr(out, name, np.array(getattr(initialization, name)))
-    out._representations, out._initializations = {}, {}
+    vars(out).update(_representations={}, _initializations={})
     out.blocks = {place: _copied_initialization(each) for place, each in initialization.blocks.items()}
     return out
 
@@ -94,7 +94,7 @@ def forget_compiled(ssm: Representation) -> None:
     """Drop the compiled objects of a representation; once unpickled they no longer follow the matrices."""
     vars(ssm).update({name: {} for name in COMPILED})
     for start in parts_of(ssm.initialization):
-        start._representations, start._initializations = {}, {}
+        vars(start).update(_representations={}, _initializations={})
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def _own_labels(index: pd.Index) -> pd.Index:
 
 
 def check_dates(dates: Any, nobs: int) -> None:
-    """Reject dates that are no sequence, or of the wrong number."""
+    """Reject dates of the wrong number, and anything else than a sequence."""
     expected = f"{nobs}, one per row of endog"
     if dates is not None and np.ndim(dates) != 1:
         raise DataError("dates must be a sequence", got=repr(dates), expected=expected)
