@@ -188,5 +188,5 @@ def _whitening(cov: Array, patterns: Array) -> tuple[Array, Array]:
     both = seen[:, :, None] & seen[:, None, :]
     factor = np.linalg.cholesky(np.where(both, cov, np.eye(len(cov))))
     sizes = np.diagonal(factor, axis1=1, axis2=2)
-    inverses = np.array([dtrtri(each, lower=1)[0] for each in factor])
+    inverses = np.array([dtrtri(each.T)[0].T for each in factor])  # L' has the order of LAPACK: no copy
     return np.where(both, inverses, 0.0), 2.0 * np.log(sizes).sum(axis=1)
