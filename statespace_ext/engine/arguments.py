@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from numbers import Real
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from ..numerics.linear_algebra import quiet
 T = TypeVar("T")
 
 
-def positive_integer(value: object, name: str) -> int:
+def positive_integer(value: Any, name: str) -> int:
     """
     Return a positive integer.
 
@@ -28,12 +28,11 @@ def positive_integer(value: object, name: str) -> int:
     SpecificationError
         If the value is something else.
     """
-    if not _is_integer(value) or value < 1:
-        raise SpecificationError(f"{name} must be a positive integer", got=repr(value), expected="1, 2, ...")
+    _require(_is_integer(value, 1), value, f"{name} must be a positive integer", "1, 2, ...")
     return int(value)
 
 
-def whole_number(value: object, name: str, least: int) -> int:
+def whole_number(value: Any, name: str, least: int) -> int:
     """
     Return an integer that is at least ``least``.
 
@@ -42,15 +41,18 @@ def whole_number(value: object, name: str, least: int) -> int:
     SpecificationError
         If the value is something else.
     """
-    if not _is_integer(value) or value < least:
-        raise SpecificationError(
-            f"{name} must be a whole number", got=repr(value), expected=f"{least} or more"
-        )
+    _require(_is_integer(value, least), value, f"{name} must be a whole number", f"{least} or more")
     return int(value)
 
 
-def _is_integer(value: object) -> TypeGuard[int]:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_))
+def _require(accepted: bool, value: object, what: str, expected: str) -> None:
+    """Raise `SpecificationError` with the value if it is not accepted."""
+    if not accepted:
+        raise SpecificationError(what, got=repr(value), expected=expected)
+
+
+def _is_integer(value: Any, least: float = -np.inf) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= least)
 
 
 def positive_integers(value: object, name: str) -> list[int]:
@@ -71,7 +73,7 @@ def _listed(value: object) -> list[object]:
     return list(value) if several else [value]  # type: ignore[call-overload]
 
 
-def positive_number(value: object, name: str) -> float:
+def positive_number(value: Any, name: str) -> float:
     """
     Return a finite number above zero.
 
@@ -80,14 +82,12 @@ def positive_number(value: object, name: str) -> float:
     SpecificationError
         If the value is something else.
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0.0 < float(value) < float("inf"):
-        raise SpecificationError(
-            f"{name} must be a positive number", got=repr(value), expected="a finite number above 0"
-        )
+    accepted = isinstance(value, Real) and not isinstance(value, bool) and 0.0 < float(value) < np.inf
+    _require(accepted, value, f"{name} must be a positive number", "a finite number above 0")
     return float(value)
 
 
-def probability(value: object, name: str) -> float:
+def probability(value: Any, name: str) -> float:
     """
     Return a number between zero and one.
 
@@ -96,14 +96,12 @@ def probability(value: object, name: str) -> float:
     SpecificationError
         If the value is something else.
     """
-    if not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
-        raise SpecificationError(
-            f"{name} must be between 0 and 1", got=repr(value), expected="a number, such as 0.05"
-        )
+    accepted = isinstance(value, Real) and 0.0 < float(value) < 1.0
+    _require(accepted, value, f"{name} must be between 0 and 1", "a number, such as 0.05")
     return float(value)
 
 
-def truth(value: object, name: str) -> bool:
+def truth(value: Any, name: str) -> bool:
     """
     Return a boolean.
 
@@ -112,8 +110,7 @@ def truth(value: object, name: str) -> bool:
     SpecificationError
         If the value is something else.
     """
-    if not isinstance(value, (bool, np.bool_)):
-        raise SpecificationError(f"{name} must be true or false", got=repr(value), expected="True or False")
+    _require(isinstance(value, (bool, np.bool_)), value, f"{name} must be true or false", "True or False")
     return bool(value)
 
 
@@ -156,7 +153,7 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     return [str(one) for one in given]
 
 
-def options_of(value: object, name: str) -> dict[str, Any]:
+def options_of(value: Any, name: str) -> dict[str, Any]:
     """
     Return a mapping as a new dict, which is empty for None.
 
@@ -165,10 +162,9 @@ def options_of(value: object, name: str) -> dict[str, Any]:
     SpecificationError
         If the value is not a mapping, or a key is not a string.
     """
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise SpecificationError(f"{name} must map names to values", got=repr(value), expected="a dict")
+    value = {} if value is None else value
+    accepted = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    _require(accepted, value, f"{name} must map names to values", "a dict")
     return dict(value)
 
 
@@ -254,13 +250,9 @@ def check_jobs(n_jobs: int | None) -> None:
     UnsupportedError
         If the number is not one and joblib is not installed.
     """
-    if n_jobs is None:
-        return
-    if not _is_integer(n_jobs) or n_jobs == 0:
-        raise SpecificationError(
-            "n_jobs must be a number of processes", got=repr(n_jobs), expected="1, 2, ... or -1 (all)"
-        )
-    if n_jobs != 1 and find_spec("joblib") is None:
+    accepted = n_jobs is None or _is_integer(n_jobs) and n_jobs != 0
+    _require(accepted, n_jobs, "n_jobs must be a number of processes", "1, 2, ... or -1 (all)")
+    if n_jobs not in (None, 1) and find_spec("joblib") is None:
         raise UnsupportedError(
             "Several processes need joblib, which is not installed",
             got=f"n_jobs={n_jobs}",

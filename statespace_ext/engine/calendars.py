@@ -9,7 +9,7 @@ from __future__ import annotations
 import operator
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,6 @@ import pandas as pd
 from pandas.errors import InvalidIndexError
 
 from ..exceptions import DataError, SpecificationError, shown, warn
-from ..numerics.linear_algebra import Array
 from .representation import Mixin
 from .validation import QUARTER, check_index, labels_of, read_dates, text_format
 
@@ -49,15 +48,16 @@ class Calendar:
         The labels with a frequency or a step; None if the labels have no rule.
     given : bool
         Whether the data have labels.
-    guessed : bool
-        Whether the frequency is weekdays and was only inferred, so that holidays may follow.
+    is_open : bool
+        Whether later labels may differ from the rule: it does not exist, or it is weekdays and was only
+        inferred, so that holidays may follow.
     """
 
     labels: pd.Index
     read: pd.Index
     clock: Any
     given: bool = True
-    guessed: bool = False
+    is_open: bool = False
 
     @property
     def dated(self) -> bool:
@@ -87,18 +87,13 @@ class Calendar:
 
     def in_kind(self, later: Any) -> pd.Index:
         """Convert dates to the kind of labels that the sample has."""
-        if self.read is self.labels or self.labels.inferred_type not in ("string", "date"):
+        kind, name = self.labels.inferred_type, self.labels.name
+        if kind == "date":
+            return pd.Index(later.date, dtype=object, name=name)
+        pattern = "%YQ%q" if isinstance(later, pd.PeriodIndex) else text_format(str(self.labels[0]))
+        if kind != "string" or pattern is None:  # a form that is read, but not written
             return pd.Index(later)
-        if self.labels.inferred_type == "date":
-            return pd.Index(later.date, dtype=object, name=self.labels.name)
-        pattern = text_format(str(self.labels[0]))
-        if isinstance(later, pd.PeriodIndex):
-            text = later.astype(str)
-        elif pattern is None:  # a form that is read, but not written
-            return pd.Index(later)
-        else:
-            text = later.strftime(pattern)
-        return pd.Index(list(text), dtype=self.labels.dtype, name=self.labels.name)
+        return pd.Index(list(later.strftime(pattern)), dtype=self.labels.dtype, name=name)
 
     def following(self, steps: int, *data: Any, name: str = "endog") -> pd.Index:
         """
@@ -124,7 +119,7 @@ class Calendar:
         expected = index[:0] if self.clock is None else self.ahead(steps)
         if index.equals(expected):
             return expected
-        if self._is_open and self.precedes(index, f"the new {name}"):
+        if self.is_open and self.precedes(index, f"the new {name}"):
             return pd.Index(index)
         raise DataError(
             f"The index of the new {name} must continue the index of the sample",
@@ -134,14 +129,9 @@ class Calendar:
             else f"labels after {self.labels[-1]}",
         )
 
-    @property
-    def _is_open(self) -> bool:
-        """Whether later labels may differ from the rule, because the rule is missing or inferred."""
-        return self.clock is None or self.guessed
-
     def taken(self, index: pd.Index | None) -> pd.Index | None:
         """Return the labels of future regressors if they are those of periods after the sample, else None."""
-        return index if index is not None and self._is_open and self._same_kind(index) else None
+        return index if index is not None and self.is_open and _kind(index) == _kind(self.labels) else None
 
     def announced(self, steps: int) -> pd.Index:
         """Return `ahead`, with a warning if the labels are steps."""
@@ -162,7 +152,7 @@ class Calendar:
         """
         Reject labels of future regressors that belong to other periods.
 
-        Labels 0, 1, ... and labels of a different kind than those of the sample are ignored.
+        Labels of a different kind than those of the sample are ignored.
 
         Parameters
         ----------
@@ -180,14 +170,12 @@ class Calendar:
         DataError
             If the labels belong to other periods.
         """
-        if index.equals(pd.RangeIndex(len(index))):
-            return
         check_index(index, f"future {name}")
-        if len(index) != steps or not self._same_kind(index):
+        if len(index) != steps or _kind(index) != _kind(self.labels):
             return
         own, later = self.labels[len(self.labels) - back :], self.ahead(steps - back)
         expected = pd.Index([*own, *later])
-        by_rule = back if self._is_open else steps
+        by_rule = back if self.is_open else steps
         rest = index[by_rule:]
         same = _hold(operator.eq, read_dates(index[:by_rule]), read_dates(expected[:by_rule]))
         if same and (not len(rest) or self.precedes(rest, f"future {name}")):
@@ -201,14 +189,6 @@ class Calendar:
             expected=after if self.clock is None else f"{expected[0]} to {expected[-1]}",
             remedy=remedy,
         )
-
-    def _same_kind(self, index: pd.Index) -> bool:
-        dates = (pd.DatetimeIndex, pd.PeriodIndex)
-        if self.dated:
-            return isinstance(read_dates(index), dates)
-        if pd.api.types.is_numeric_dtype(self.labels.dtype):
-            return bool(pd.api.types.is_numeric_dtype(index.dtype))
-        return index.inferred_type == self.labels.inferred_type
 
     def between(self, first: int, last: int, after: pd.Index | None = None) -> pd.Index:
         """
@@ -229,9 +209,7 @@ class Calendar:
         later = after[:steps] if after is not None and len(after) >= steps else self.ahead(steps)
         if not len(inside):
             return later[first - n :]
-        if type(inside) is type(later) or inside.dtype == later.dtype:
-            return inside.append(later.rename(inside.name))
-        return pd.Index([*inside, *later], dtype=object, name=inside.name)
+        return inside.append(later.rename(inside.name))
 
     # -- positions -------------------------------------------------------------------------------------
 
@@ -263,16 +241,12 @@ class Calendar:
             if place is not None:
                 return place
         for index in (self.labels, self.read):
-            try:
-                return _place(index.get_loc(key), side)
-            except _NOT_FOUND:
-                continue
-        if not isinstance(self.read, tuple(_RANGES)):
-            raise self._unknown(key)
-        try:
-            return self._place_of_date(key, side)
-        except _NOT_FOUND as error:
-            raise self._unknown(key) from error
+            with suppress(*_NOT_FOUND):
+                return _place(index, key, side)
+        with suppress(*_NOT_FOUND):
+            if isinstance(self.read, tuple(_RANGES)):
+                return self._place_of_date(key, side)
+        raise self._unknown(key)
 
     def _place_of_number(self, number: float, may_be_label: bool) -> int | None:
         """Return the position for an integer position or a label; None if the labels have no step."""
@@ -303,7 +277,7 @@ class Calendar:
             date = pd.Period(key).to_timestamp() if text else pd.Timestamp(key)
             date = date.tz_localize(read.tz) if read.tz is not None and date.tzinfo is None else date
         if date <= read[-1]:
-            return _place(read.get_loc(date), side)
+            return _place(read, date, side)
         if self.clock is None:
             raise KeyError(key)
         with _no_notice():
@@ -344,7 +318,7 @@ def calendar_of(labels: Any, nobs: int, freq: object = None, name: str = "endog"
             raise DataError("freq needs dates", got=repr(freq))
         steps = pd.RangeIndex(nobs)
         return Calendar(steps, steps, steps, given=False)
-    index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
+    index = pd.Index(labels)
     check_index(index, name)
     read = read_dates(index)
     if isinstance(read, tuple(_RANGES)):
@@ -355,8 +329,8 @@ def calendar_of(labels: Any, nobs: int, freq: object = None, name: str = "endog"
         clock = _number_clock(index)
     kept: Any = clock if read is index and isinstance(clock, tuple(_RANGES)) else index
     inferred = [freq, getattr(read, "freq", None)] == [None, None]
-    guessed = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
-    return Calendar(kept, read if kept is index else kept, clock, guessed=guessed)
+    weekdays = inferred and isinstance(getattr(clock, "freq", None), pd.offsets.BusinessDay)
+    return Calendar(kept, read if kept is index else kept, clock, is_open=clock is None or weekdays)
 
 
 def _dated_clock(read: Any, freq: object, text: bool) -> Any:
@@ -385,23 +359,16 @@ def _inferred(read: Any) -> Any:
         months = 12 * (read[1].year - read[0].year) + read[1].month - read[0].month
         found += [pd.DateOffset(months=months)] if months > 0 else []
     with _no_notice():
-        for freq in (pd.infer_freq(read), *found):
-            try:
-                found = type(read)(read, freq=freq)
-            except ValueError:  # at clock changes, days are not 24 hours
-                continue
-            if found.freq is not None:
-                return found
+        for freq in filter(None, (pd.infer_freq(read), *found)):
+            with suppress(ValueError):  # at clock changes, days are not 24 hours
+                return type(read)(read, freq=freq)
     return None
 
 
 def _same_freq(own: Any, freq: Any, read: Any) -> bool:
-    try:
-        if isinstance(read, pd.PeriodIndex):
-            return bool(read.asfreq(freq).freq == own)
-        return bool(pd.tseries.frequencies.to_offset(freq) == own)
-    except (TypeError, ValueError):
-        return False
+    with suppress(TypeError, ValueError):
+        return bool(type(read)([], freq=freq).freq == own)
+    return False
 
 
 def _without_holes(read: pd.PeriodIndex, text: bool) -> pd.PeriodIndex | None:
@@ -462,28 +429,32 @@ def said_once() -> Iterator[None]:
         warn(each.message, each.category)
 
 
+def _kind(index: pd.Index) -> str:
+    """Return what labels are: dates, numbers, or what pandas calls them."""
+    if isinstance(read_dates(index), (pd.DatetimeIndex, pd.PeriodIndex)):
+        return "dates"
+    return "numbers" if pd.api.types.is_numeric_dtype(index.dtype) else index.inferred_type
+
+
 def _is_number(label: object) -> bool:
     return isinstance(label, (int, float, np.integer, np.floating)) and not isinstance(label, bool)
 
 
-def _place(at: int | slice | Array, side: str) -> int:
-    """Return a position from what `Index.get_loc` returns: a position, a slice or a mask."""
-    if isinstance(at, slice):
-        return int(at.start if side == "first" else at.stop - 1)
-    places = np.flatnonzero(at) if isinstance(at, np.ndarray) else np.atleast_1d(at)
+def _place(index: pd.Index, key: Any, side: str) -> int:
+    """Return the first or last position of a label, or of the labels within a period such as a year."""
+    places = np.atleast_1d(np.arange(len(index))[index.get_loc(key)])
     return int(places[0 if side == "first" else -1])
 
 
 def _hold(relation: Callable[[Any, Any], bool], index: pd.Index, other: pd.Index) -> bool:
     """Return whether a relation holds for all labels of two indexes; dates become periods beside periods."""
-    try:
+    with suppress(TypeError, ValueError):  # different kinds of labels, frequencies or time zones
         if isinstance(other, pd.PeriodIndex) and isinstance(index, pd.DatetimeIndex):
             index = index.to_period(other.freqstr)
         elif isinstance(index, pd.PeriodIndex) and isinstance(other, pd.DatetimeIndex):
             other = other.to_period(index.freqstr)
         return all(relation(one, two) for one, two in zip(index, other, strict=True))
-    except (TypeError, ValueError):  # different kinds of labels, frequencies or time zones
-        return False
+    return False
 
 
 @contextmanager
@@ -511,11 +482,8 @@ class Labelled(Mixin):
         self._index = calendar.labels
         self._index_generated, self._index_none = False, not calendar.given
         self._index_dates = isinstance(calendar.labels, (pd.DatetimeIndex, pd.PeriodIndex))
-        self._index_int64 = isinstance(calendar.clock, pd.RangeIndex) and calendar.given
-        self._index_freq = getattr(calendar.clock, "freq", None)
-        self._index_inferred_freq = self._index_freq is not None and getattr(dates, "freq", None) is None
         self.data.dates = self._index if self._index_dates else None
-        self.data.freq = getattr(self._index_freq, "freqstr", None)
+        self.data.freq = getattr(getattr(calendar.clock, "freq", None), "freqstr", None)
 
     def _get_index_with_final_state(self) -> pd.Index:
         return self.calendar.between(0, len(self.calendar.labels))
@@ -540,21 +508,14 @@ class Labelled(Mixin):
             raise SpecificationError(
                 "index has the wrong length", got=len(index), expected=f"{last - first + 1} labels"
             )
-        labels = self._prediction_labels(first, last, beyond) if index is None else pd.Index(index)
+        labels = None if index is None else pd.Index(index)
+        if labels is None and calendar.given:
+            after = getattr(self._private, "following", None)
+            if after is None or len(after) < beyond:
+                after = calendar.announced(beyond)
+            labels = calendar.between(first, last, after)
         self.data.predict_dates = labels
-        self.data.predict_start, self.data.predict_end = (
-            (None, None) if labels is None else (labels[0], labels[-1])
-        )
         return first, last - beyond, beyond, labels
-
-    def _prediction_labels(self, first: int, last: int, beyond: int) -> pd.Index | None:
-        """Return the labels of a range of periods; None if the data have none."""
-        if not self.calendar.given:
-            return None
-        after = getattr(self._private, "following", None)
-        if beyond and (after is None or len(after) < beyond):
-            self.calendar.announced(beyond)
-        return self.calendar.between(first, last, after)
 
     @contextmanager
     def following(self, labels: pd.Index | None, counts: bool = False) -> Iterator[None]:

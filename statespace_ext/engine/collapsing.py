@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dtrtri
 
 from ..em.steady_state import blocks, inverse
 from ..numerics.linear_algebra import Array, by_diagonal, diagonal_like, is_diagonal
@@ -187,14 +188,5 @@ def _whitening(cov: Array, patterns: Array) -> tuple[Array, Array]:
     both = seen[:, :, None] & seen[:, None, :]
     factor = np.linalg.cholesky(np.where(both, cov, np.eye(len(cov))))
     sizes = np.diagonal(factor, axis1=1, axis2=2)
-    return np.where(both, _inverses(factor), 0.0), 2.0 * np.log(sizes).sum(axis=1)
-
-
-def _inverses(factors: Array) -> Array:
-    """Return the inverses of lower triangular matrices, row by row."""
-    out = np.zeros_like(factors)
-    for i in range(factors.shape[1]):
-        size = factors[:, i, i]
-        out[:, i, :i] = np.squeeze(factors[:, i, None, :i] @ out[:, :i, :i], 1) / -size[:, None]
-        out[:, i, i] = 1.0 / size
-    return out
+    inverses = np.array([dtrtri(each.T)[0].T for each in factor])  # L' has the order of LAPACK: no copy
+    return np.where(both, inverses, 0.0), 2.0 * np.log(sizes).sum(axis=1)

@@ -6,8 +6,8 @@ A pass of such a filter needs care too: fast starts and likelihoods, compiled ob
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -38,7 +38,7 @@ from ..numerics.matrix_equations import stationarity_error, stationary_moments
 from ..numerics.recursions import chandrasekhar_loglike
 from .compat import require_factorable, univariate_is_wrong
 from .exact_start import filter_error
-from .system import MATRICES, axes_of, has_part, stationary_radius
+from .system import MATRICES, has_part, stationary_radius
 
 _ROUNDING = 1e-8
 """Share of the largest moment up to which a filtered moment at t = n passes for zero."""
@@ -50,14 +50,6 @@ def chandrasekhar_pass(ssm: KalmanFilter, mean: Array, cov: Array) -> float:
     given: Any = (*(np.asarray(ssm[name]) for name in names), mean, cov, ssm.tolerance)
     by_period = chandrasekhar_loglike(ssm.endog.T, *given)
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
-
-
-def follows_matrices(ssm: KalmanFilter) -> bool:
-    """Return whether compiled objects hold the memory into which statsmodels writes new matrices."""
-    return all(
-        np.shares_memory(ssm._representations[prefix]["transition"], compiled.transition)
-        for prefix, compiled in ssm._statespaces.items()
-    )
 
 
 @contextmanager
@@ -82,13 +74,9 @@ def has_skipped(ssm: KalmanFilter) -> bool:
         return False
     compiled = ssm._kalman_filters[ssm.prefix]
     terms = np.asarray(compiled.loglikelihood)
-    if len(terms) < ssm.nobs:  # their sum alone is kept
-        return True
     first = max(ssm.loglikelihood_burn, compiled.nobs_diffuse)
-    if terms[first:].all():
-        return False
     seen = np.asarray(ssm._statespaces[ssm.prefix].nmissing) == 0
-    return bool(np.any((terms == 0.0)[first:] & seen[first:]))
+    return not np.all(terms[first:][seen[first:]])
 
 
 def _known_at_the_end(
@@ -157,9 +145,9 @@ FLAGS = {
 }
 """The filters, and what each adds to ``filter_method``."""
 
-NOT_STATIONARY = 1e-10
+_NOT_STATIONARY = 1e-10
 """Largest error of P = T P T' + R Q R', relative to P, that passes for rounding."""
-MOST_DECREASE = 1e6
+_MOST_DECREASE = 1e6
 """Chandrasekhar's rounding errors keep the size of the first forecast variance."""
 _SMALLEST_VARIANCE = 1e-9
 """The univariate filter of statsmodels skips forecast variances below 1e-10, regardless of the units."""
@@ -183,23 +171,20 @@ class Conditions:
     def __init__(self, ssm: KalmanFilter) -> None:
         self.ssm = ssm
         self.missing = np.isnan(np.asarray(ssm.endog.T, dtype=ssm.dtype))
-        self.varying = [
-            name for name in MATRICES if np.shape(ssm[name])[-1] > 1 and np.ndim(ssm[name]) > axes_of(name)
-        ]
+        self.varying = [name for name in MATRICES if getattr(ssm, name).shape[-1] > 1]
 
     def reasons(self, method: str) -> list[str]:
         """Return why a filter is wrong here, or not available; nothing where it is valid."""
+        own: Callable[[], Iterable[str]] = getattr(self, "_" + method.replace(" ", "_"), tuple)
         with quiet():
-            common = (
-                [] if method == "chandrasekhar" else [*self._stationarity(), *self._diffuse_start(method)]
-            )
-            return [*common, *getattr(self, "_" + method.replace(" ", "_"))()]
+            if method == "chandrasekhar":
+                return [*own()]
+            return [*self._stationarity(), *self._diffuse_start(method), *own()]
 
     # -- what the conditions look at -------------------------------------------------------------------
 
     def _first(self, name: str) -> Array:
-        value = np.real(self.ssm[name])
-        return value[..., 0] if value.ndim > axes_of(name) else value
+        return np.real(getattr(self.ssm, name)[..., 0])
 
     @cached_property
     def _selected_cov(self) -> Array:
@@ -253,10 +238,6 @@ class Conditions:
                 "beside a full obs_cov before statsmodels 0.15)"
             )
 
-    def _conventional(self) -> Iterator[str]:
-        """Yield nothing: all conditions of this filter are those of every filter."""
-        yield from ()
-
     def _univariate(self) -> Iterator[str]:
         off_diagonal = np.abs(self._off_diagonal)
         if np.any(off_diagonal) and np.max(off_diagonal) < _DIAGONAL:
@@ -265,7 +246,8 @@ class Conditions:
                 f"filter takes for zero (below {_DIAGONAL:g})"
             )
         if not {"design", "obs_cov", "selection", "state_cov"} & set(self.varying):
-            smallest = float(np.min(_eigenvalues(self._least_forecast_cov)))
+            cov = self._least_forecast_cov
+            smallest = float(np.linalg.eigvalsh(cov)[0]) if np.all(np.isfinite(cov)) else np.nan
             if not smallest > _SMALLEST_VARIANCE:
                 yield (
                     f"a forecast variance may be as small as {max(smallest, 0.0):.2g}, and statsmodels' "
@@ -311,8 +293,8 @@ class Conditions:
         if wrong:
             return
         Z, cov = self._first("design"), self.moments[1]
-        decrease = largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
-        if not decrease < MOST_DECREASE:
+        decrease = _largest_decrease(Z @ cov @ Z.T + self._first("obs_cov"), self._least_forecast_cov)
+        if not decrease < _MOST_DECREASE:
             yield f"the forecast variances may fall by a factor of {decrease:.2g} after the first period"
 
     @cached_property
@@ -339,7 +321,7 @@ class Conditions:
             yield f"there is no stationary start: {error}"
             return
         distance = stationarity_error(cov, self._first("transition"), self._selected_cov)
-        if not distance <= NOT_STATIONARY:
+        if not distance <= _NOT_STATIONARY:
             yield (
                 "the initial covariance is not that of the stationary distribution "
                 f"(T P T' + R Q R' - P is {distance:.2g} of P)"
@@ -348,37 +330,24 @@ class Conditions:
     def _collapses(self) -> Iterator[tuple[Array, Array]]:
         """Yield (Z, H) of the observed rows for each collapse that the filter makes."""
         design, obs_cov = (np.real(self.ssm[name]) for name in ("design", "obs_cov"))
-        if {"design", "obs_cov"} & set(self.varying):
-            each: Any = enumerate(self.missing)
-        else:
-            each = ((0, missing) for missing in np.unique(self.missing, axis=0))
-        for t, missing in each:
+        varying = {"design", "obs_cov"} & set(self.varying)
+        for t, missing in enumerate(self.missing if varying else np.unique(self.missing, axis=0)):
             if np.sum(~missing) > self.ssm.k_states:
                 Z, H = at_period(design, t), at_period(obs_cov, t)
                 yield Z[~missing], H[np.ix_(~missing, ~missing)]
 
 
-def _eigenvalues(matrix: Array) -> Array:
-    return np.linalg.eigvalsh(matrix) if np.all(np.isfinite(matrix)) else np.full(1, np.nan)
-
-
 def _collapse_condition(Z: Array, H: Array) -> float:
     """Return the larger condition number of H and of Z' H^{-1} Z, infinity where there is no inverse."""
-    values = _eigenvalues(H)
-    if not values[0] > 0.0:
-        return np.inf
-    try:
-        between = np.linalg.cond(Z.T @ np.linalg.solve(H, Z))
-    except np.linalg.LinAlgError:
-        return np.inf
-    return float(max(values[-1] / values[0], between))
+    with suppress(*NOT_HERE):  # not finite, or singular
+        values = scipy.linalg.eigvalsh(H)
+        if values[0] > 0.0:
+            return float(max(values[-1] / values[0], np.linalg.cond(Z.T @ np.linalg.solve(H, Z))))
+    return np.inf
 
 
-def largest_decrease(first: Array, least: Array) -> float:
+def _largest_decrease(first: Array, least: Array) -> float:
     """Return the largest eigenvalue of least^{-1} first."""
-    if not (np.all(np.isfinite(first)) and np.all(np.isfinite(least))):
-        return np.inf
-    try:
+    with suppress(*NOT_HERE):  # not finite, or least is singular
         return float(scipy.linalg.eigh(first, least, eigvals_only=True)[-1])
-    except np.linalg.LinAlgError:
-        return np.inf
+    return np.inf

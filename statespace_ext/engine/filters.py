@@ -24,19 +24,8 @@ from statsmodels.tsa.statespace.representation import Representation
 from ..display import Displayed
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import NOT_HERE, Array
-from ..numerics.matrix_equations import stationarity_error
-from ..numerics.recursions import chandrasekhar_loglike
-from .filter_conditions import (
-    FLAGS,
-    MOST_DECREASE,
-    NOT_STATIONARY,
-    Conditions,
-    chandrasekhar_pass,
-    largest_decrease,
-    require_smoothed,
-)
+from .filter_conditions import FLAGS, Conditions, chandrasekhar_pass, require_smoothed
 from .representation import forget_compiled, preserved
-from .system import MATRICES, System
 
 _CHOICES = FILTER_UNIVARIATE | FILTER_COLLAPSED | FILTER_CHANDRASEKHAR
 _OF_DERIVATIVES = {"complex_step", "inversion_method"}
@@ -182,42 +171,10 @@ def use_fastest_filter(model: MLEModel | Representation, params: ArrayLike | Non
     return report.fastest
 
 
-def system_recursions(system: System, missing: Array) -> str:
-    """
-    Say which Chandrasekhar recursions give the log-likelihood of a system, where they pay.
-
-    Parameters
-    ----------
-    system : System
-        The matrices.
-    missing : ndarray of bool, (nobs, k_endog)
-        Where observations are missing.
-
-    Returns
-    -------
-    str
-        "python" or "compiled" (those of statsmodels); empty where they are not valid or the Kalman filter is
-        faster.
-    """
-    if system.initialization_type != "stationary" or not _has_large_state(missing.shape[1], system.k_states):
-        return ""
-    constant = all(getattr(system, name).ndim == 2 for name in MATRICES if not name.endswith("intercept"))
-    if not constant or missing.any():
-        return ""
-    Z, H, T, P = system.design, system.obs_cov, system.transition, system.initial_state_cov
-    selected_cov = system.selection @ system.state_cov @ system.selection.T
-    stationary = stationarity_error(P, T, selected_cov) <= NOT_STATIONARY
-    falls = largest_decrease(Z @ P @ Z.T + H, Z @ selected_cov @ Z.T + H)
-    if not (stationary and falls < MOST_DECREASE):
-        return ""
-    return "python" if system.k_states >= _MANY_STATES else "compiled"
-
-
-def system_loglike(system: System, endog: Array) -> float:
-    """Return the log-likelihood of a system by the recursions of this package, where they are valid."""
-    names = ("design", "obs_intercept", "obs_cov", "transition", "state_intercept")
-    matrices = (getattr(system, name) for name in (*names, "initial_state", "initial_state_cov"))
-    return float(np.sum(chandrasekhar_loglike(endog, *matrices)))
+def choose_recursions(ssm: KalmanFilter) -> None:
+    """Have each log-likelihood use the Chandrasekhar recursions where they are valid, if they pay."""
+    if _has_large_state(ssm.k_endog, ssm.k_states):
+        _choose(ssm, "chandrasekhar")
 
 
 @contextmanager
@@ -254,10 +211,14 @@ def _guard(model: MLEModel | Representation, report: FilterReport, name: str) ->
         own = FLAGS[name] if report.reasons["conventional"] else 0
     if ssm.filter_method & _CHOICES != own:
         ssm.filter_method = ssm.filter_method & ~_CHOICES | FILTER_CONVENTIONAL | own
-    kind: Any = type(ssm)
-    if not issubclass(kind, GuardedFilter):
-        ssm.__class__ = _guarded(kind)
-    ssm.chosen_filter = name if FLAGS[name] != own else ""  # which needs no check at each pass
+    _choose(ssm, name if FLAGS[name] != own else "")  # which needs no check at each pass
+
+
+def _choose(ssm: Any, name: str) -> None:
+    """Put the guard before the class of a representation, with the filter for its log-likelihood."""
+    if not isinstance(ssm, GuardedFilter):
+        ssm.__class__ = _guarded(ssm.__class__)
+    ssm.chosen_filter = name
 
 
 @cache

@@ -65,10 +65,9 @@ def own_representation(results: FilterResults) -> OwnRepresentation:
         The results, with the representation that made them as ``model``.
     """
     ssm = results.model
-    replaced = [name for name, value in vars(ssm).items() if isinstance(value, MethodType)]  # bound to ssm
+    kept = {name: value for name, value in vars(ssm).items() if not isinstance(value, MethodType)}
     own = OwnRepresentation.__new__(OwnRepresentation)
-    own.__dict__.update({name: value for name, value in vars(ssm).items() if name not in replaced})
-    own.__dict__.update({name: {} for name in COMPILED})
+    own.__dict__.update({**kept, **{name: {} for name in COMPILED}})
     own.shapes, own._time_invariant = dict(results.shapes), None
     for name in MATRICES:
         matrix = np.asfortranarray(getattr(results, name))  # the compiled representation takes no other order
@@ -81,25 +80,21 @@ def own_representation(results: FilterResults) -> OwnRepresentation:
     return own
 
 
-def _copied_initialization(initialization: Initialization | None) -> Initialization | None:
+def _copied_initialization(initialization: Initialization) -> Initialization:
     """Return a copy of an initialisation, without its compiled part."""
-    if initialization is None:
-        return None
     out = copy(initialization)
     for name in ("constant", "stationary_cov", "_initialization"):
         setattr(out, name, np.array(getattr(initialization, name)))
-    out._representations, out._initializations = {}, {}
+    vars(out).update(_representations={}, _initializations={})
     out.blocks = {place: _copied_initialization(each) for place, each in initialization.blocks.items()}
     return out
 
 
 def forget_compiled(ssm: Representation) -> None:
     """Drop the compiled objects of a representation; once unpickled they no longer follow the matrices."""
-    owners: list[tuple[object, tuple[str, ...]]] = [(ssm, COMPILED)]
-    owners += [(start, ("_representations", "_initializations")) for start in parts_of(ssm.initialization)]
-    for owner, names in owners:
-        for name in names:
-            setattr(owner, name, {})
+    vars(ssm).update({name: {} for name in COMPILED})
+    for start in parts_of(ssm.initialization):
+        vars(start).update(_representations={}, _initializations={})
 
 
 @contextmanager

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from statsmodels.tsa.statespace.kalman_filter import FILTER_CHANDRASEKHAR, FILTER_CONVENTIONAL
 from statsmodels.tsa.statespace.kalman_smoother import (
     SMOOTHER_STATE,
     SMOOTHER_STATE_AUTOCOV,
@@ -17,11 +15,11 @@ from statsmodels.tsa.statespace.kalman_smoother import (
 
 from ..em.regressions import Moments, Regression, observation_equation, padded, state_equation
 from ..numerics.diffuse_start import FirstRows, SmoothedRows
-from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, symmetrize
+from ..numerics.linear_algebra import Array, by_diagonal, diagonal_matrix, symmetrize
 from .collapsing import FEWEST, collapsed_rows, collapses
 from .compat import without_absolute_tolerances
 from .exact_start import LEAST_KEPT, Axes, Start, after, begun, kept_share, rows_needed, start_of
-from .filters import system_loglike, system_recursions
+from .filters import choose_recursions
 from .system import System, require_density, write
 
 
@@ -96,21 +94,21 @@ class Smoothed:
         if axes is None:
             return self
         S, back = axes.forward, axes.back
-
-        def turned(left: Array, cov: Array) -> Array:
-            """Return L V_t L', time last."""
-            return np.moveaxis(left @ np.moveaxis(cov, 2, 0) @ left.T, 0, 2)
-
         return Smoothed(
             self.llf,
             back @ self.mean,
-            turned(back, self.cov),
-            turned(back, self.lag_cov),
+            _turned(back, self.cov),
+            _turned(back, self.lag_cov),
             S.T @ self.adjoint,
-            turned(S.T, self.adjoint_cov),
+            _turned(S.T, self.adjoint_cov),
             S.T @ self.first_adjoint,
             S.T @ self.first_adjoint_cov @ S,
         )
+
+
+def _turned(left: Array, covs: Array) -> Array:
+    """Return L V_t L', time last."""
+    return np.moveaxis(left @ np.moveaxis(covs, 2, 0) @ left.T, 0, 2)
 
 
 _WORSE = 10.0
@@ -185,6 +183,8 @@ class Smoother:
         if key not in self._ssm:
             ssm = KalmanSmoother(self.endog.shape[1], self._k_states, self._k_posdef)
             without_absolute_tolerances(ssm)
+            if not keep:
+                choose_recursions(ssm)
             ssm.bind(self.endog[first:].T.copy(order="F"))
             self._ssm[key] = ssm
         return self._ssm[key]
@@ -203,14 +203,9 @@ class Smoother:
             if found is not None:
                 short = Smoother(found.endog, self._k_states, self._k_posdef)
                 return short.loglike(found.system) - float(found.constant.sum())
-        recursions = system_recursions(system, self.missing)
-        if recursions == "python":
-            with suppress(*NOT_HERE):  # the filter of statsmodels says what there is to say
-                return system_loglike(system, self.endog)
         ssm = self._smoother(0, False)
         write(ssm, system, solved=True)
-        chosen = FILTER_CHANDRASEKHAR if recursions else 0
-        return float(ssm.loglike(filter_method=FILTER_CONVENTIONAL | chosen))
+        return float(ssm.loglike())
 
     def begin(self, system: System) -> tuple[FirstRows, System, Axes | None]:
         """
@@ -279,7 +274,7 @@ class Smoother:
     def _whole(self, system: System, lag_cov: bool) -> tuple[Smoothed, Filtered]:
         """Return the output for all rows, and what the filter left."""
         first, later, filtered = self.smooth_along(system, lag_cov=lag_cov)
-        smoothed = later if first is None else _joined(first, later, lag_cov)
+        smoothed = later if first is None else _joined(first, later)
         return smoothed.along(filtered.axes), filtered
 
     def states(self, system: System) -> tuple[Array, Array, int]:
@@ -289,12 +284,10 @@ class Smoother:
         P_t is zero in those rows.
         """
         smoothed, filtered = self._whole(system, False)
-        axes, k, n = filtered.axes, system.k_states, len(self.endog)
-        covs = np.moveaxis(filtered.predicted_cov, 2, 0)
-        count = n - len(covs)
-        out = np.zeros((k, k, n))
-        out[:, :, count:] = np.moveaxis(covs if axes is None else axes.back @ covs @ axes.back.T, 0, 2)
-        return np.array(smoothed.mean), out, count
+        axes, covs = filtered.axes, filtered.predicted_cov
+        covs = covs if axes is None else _turned(axes.back, covs)
+        count = len(self.endog) - covs.shape[2]
+        return np.array(smoothed.mean), np.pad(covs, ((0, 0), (0, 0), (count, 0))), count
 
     def smooth_along(
         self, system: System, *, lag_cov: bool = True
@@ -317,11 +310,9 @@ class Smoother:
             write(ssm, system, solved=True)
             return None, *self._smooth(ssm, system, lag_cov)
         rows, system, axes = self.begin(system)
-        k = system.k_states
         if len(rows.steps) == len(self.endog):
-            empty, nothing, none = np.zeros((k, 0)), np.zeros((k, k, 0)), (np.zeros(k), np.zeros((k, k)))
-            later = Smoothed(0.0, empty, nothing, nothing, empty, nothing, *none)
-            filtered = Filtered(system, empty, nothing)
+            later = without_uncertainty(np.zeros((system.k_states, 0)))
+            filtered = Filtered(system, later.mean, later.cov)
         else:
             later, filtered = self._smooth(self._later(rows, system, True), system, lag_cov)
         first = SmoothedRows(rows, later.first_adjoint, later.first_adjoint_cov)
@@ -371,17 +362,14 @@ class Smoother:
         return smoothed.moments(smoothed.llf, observation, state_sums(self.state_exog, system, smoothed))
 
 
-def _joined(first: SmoothedRows, later: Smoothed, lag_cov: bool) -> Smoothed:
+def _joined(first: SmoothedRows, later: Smoothed) -> Smoothed:
     """Return the first rows of an exact-diffuse start with those after them."""
-    mean, cov, adjoint, adjoint_cov = (
+    mean, cov, lag_cov, adjoint, adjoint_cov = (
         np.concatenate([getattr(first, name), getattr(later, name)], axis=-1)
-        for name in ("mean", "cov", "adjoint", "adjoint_cov")
+        for name in ("mean", "cov", "lag_cov", "adjoint", "adjoint_cov")
     )
-    lag = later.lag_cov
-    if lag_cov:
-        lag = np.concatenate([first.lag_cov, lag], axis=-1)[:, :, : mean.shape[1] - 1]
-    initial = first.first_adjoint, first.first_adjoint_cov
-    return Smoothed(later.llf, mean, cov, lag, adjoint, adjoint_cov, *initial)
+    lag_cov, initial = lag_cov[:, :, : mean.shape[1] - 1], (first.first_adjoint, first.first_adjoint_cov)
+    return Smoothed(later.llf, mean, cov, lag_cov, adjoint, adjoint_cov, *initial)
 
 
 def over_time(matrix: Array, index: Array | slice) -> Array:
@@ -488,13 +476,9 @@ def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Arr
     J_t has the identity on the observed rows and H_mo H_oo^{-1} on the missing ones (columns of missing
     elements are zero); Omega_t = H_mm - H_mo H_oo^{-1} H_om on the missing rows, zero elsewhere.
     """
+    patterns, place, covs = missing, np.arange(len(missing)), over_time(obs_cov, index)
     if obs_cov.ndim == 2:
-        patterns, inverse = np.unique(missing, axis=0, return_inverse=True)
-        covs = np.broadcast_to(obs_cov, (len(patterns), *obs_cov.shape))
-        inverse = np.ravel(inverse)
-    else:
-        patterns, inverse = missing, np.arange(len(missing))
-        covs = np.moveaxis(obs_cov[:, :, index], 2, 0)
+        patterns, place = np.unique(missing, axis=0, return_inverse=True)
     seen = ~patterns
     both = seen[:, :, None] & seen[:, None, :]
     identity = np.eye(patterns.shape[1])
@@ -511,7 +495,7 @@ def imputation(missing: Array, obs_cov: Array, index: Array) -> tuple[Array, Arr
     remainder = np.where(
         patterns[:, :, None] & patterns[:, None, :], covs - project @ np.swapaxes(cross, 1, 2), 0.0
     )
-    return project[inverse], remainder[inverse]
+    return project[np.ravel(place)], remainder[np.ravel(place)]
 
 
 def state_sums(state_exog: Array, system: System, smoothed: Smoothed) -> Regression:

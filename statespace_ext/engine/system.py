@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,15 +23,7 @@ from ..numerics.linear_algebra import (
 )
 from ..numerics.matrix_equations import stationary_moments
 
-MATRICES = (
-    "design",
-    "obs_intercept",
-    "obs_cov",
-    "transition",
-    "state_intercept",
-    "selection",
-    "state_cov",
-)
+MATRICES = ("design", "obs_intercept", "obs_cov", "transition", "state_intercept", "selection", "state_cov")
 
 
 def axes_of(name: str) -> int:
@@ -160,18 +152,6 @@ def require_likelihood(ssm: Representation) -> None:
             raise ParameterError(f"{name} must be a covariance matrix at these parameters", got=cov[:, :, 0])
 
 
-def stationary_start(system: System) -> tuple[Array, Array]:
-    """
-    Return a_1 and P_1 of the stationary distribution; the matrices must be constant over time.
-
-    Raises
-    ------
-    ParameterError
-        If there is no such distribution.
-    """
-    return start_moments(system.transition, system.state_intercept, system.selection, system.state_cov)
-
-
 def start_moments(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array, Array]:
     """Return the moments of the stationary distribution, with the intercept of the first period."""
     if not is_stable(T):
@@ -180,8 +160,16 @@ def start_moments(T: Array, intercept: Array, R: Array, Q: Array) -> tuple[Array
 
 
 def with_stationary_start(system: System) -> System:
-    """Return the system with `stationary_start` as a_1 and P_1."""
-    mean, cov = stationary_start(system)
+    """
+    Return the system with the stationary distribution as that of x_1; T, R and Q must be constant over time.
+
+    Raises
+    ------
+    ParameterError
+        If there is no such distribution.
+    """
+    T, intercept, R, Q = system.transition, system.state_intercept, system.selection, system.state_cov
+    mean, cov = start_moments(T, intercept, R, Q)
     return replace(system, initial_state=mean, initial_state_cov=cov)
 
 
@@ -218,19 +206,13 @@ def mixed_start(system: System, stationary: Array, diffuse: Array) -> System:
 
 def initialization_of(system: System, solved: bool = False) -> Initialization:
     """Return the statsmodels initialisation of a system; ``solved``: a stationary start by its moments."""
-    k = system.k_states
     if system.initialization is not None:
         return system.initialization
-    if system.initialization_type == "diffuse":
-        return Initialization(k, "diffuse")
-    if system.initialization_type == "stationary" and system.state_intercept.ndim == 1 and not solved:
-        return Initialization(k, "stationary")
-    return Initialization(
-        k,
-        "known",
-        constant=np.array(system.initial_state),
-        stationary_cov=np.array(system.initial_state_cov),
-    )
+    kind = system.initialization_type
+    if kind == "diffuse" or kind == "stationary" and system.state_intercept.ndim == 1 and not solved:
+        return Initialization(system.k_states, kind)
+    mean, cov = np.array(system.initial_state), np.array(system.initial_state_cov)
+    return Initialization(system.k_states, "known", constant=mean, stationary_cov=cov)
 
 
 def with_time(system: System) -> dict[str, Array]:
@@ -311,7 +293,7 @@ def require_density(
     certain = np.flatnonzero(H.diagonal() == 0.0)
     if not len(certain):
         return
-    moved = _moved_apart(system, certain)
+    moved = system.selection.ndim == system.state_cov.ndim == 2 and _moved_apart(system, certain)
     if not moved:
         _require_independent(patterns, Z, certain)
     if given_start:
@@ -319,16 +301,13 @@ def require_density(
 
 
 def _moved_apart(system: System, certain: Array) -> bool:
-    """Return whether Z R Q R' Z' of the series without noise is regular: constant matrices only."""
-    if system.selection.ndim == 3 or system.state_cov.ndim == 3:
-        return False
+    """Return whether Z R Q R' Z' of the series without noise is regular."""
     half = system.design[certain] @ system.selection
     cov = half @ system.state_cov @ half.T
     variances = cov.diagonal()
     if not np.min(variances) > _DEPENDENT * np.max(variances):  # also where an element is NaN
         return False
-    size = np.sqrt(variances)
-    return _is_regular(cov / size[:, None] / size)
+    return is_regular(cov)
 
 
 def _require_independent(missing: Array, Z: Array, certain: Array) -> None:
@@ -351,13 +330,9 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
 
     Whether a factorisation of the forecast variance fails there is rounding, and differs between machines.
     """
-    if by_diagonal(H):
+    if by_diagonal(H) or is_regular(H):
         return
-    noisy = np.flatnonzero(np.diag(H) > 0.0)
-    size = np.sqrt(np.diag(H)[noisy])
-    correlation = H[np.ix_(noisy, noisy)] / size[:, None] / size
-    if np.count_nonzero(correlation) == len(noisy) or _is_regular(correlation):
-        return
+    noisy, size, correlation = _correlation(H)
     loadings = Z[noisy] / size[:, None]
     tolerance = _DEPENDENT * max(float(np.max(np.abs(loadings), initial=0.0)), 1e-300)
     for unseen in np.unique(missing[:, noisy], axis=0):
@@ -375,13 +350,19 @@ def _require_full_rank(missing: Array, H: Array, Z: Array) -> None:
             )
 
 
-def _is_regular(correlation: Array) -> bool:
-    """Return whether the Cholesky factor of a correlation matrix exists, and has no negligible pivot."""
-    try:
-        pivots = np.diag(np.linalg.cholesky(correlation))
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.min(pivots, initial=1.0) ** 2 > _DEPENDENT)
+def _correlation(cov: Array) -> tuple[Array, Array, Array]:
+    """Return which variances are positive, their square roots, and the correlations between them."""
+    noisy = np.flatnonzero(np.diag(cov) > 0.0)
+    size = np.sqrt(np.diag(cov)[noisy])
+    return noisy, size, cov[np.ix_(noisy, noisy)] / size[:, None] / size
+
+
+def is_regular(cov: Array) -> bool:
+    """Return whether correlations, where variances are positive, have a factor without negligible pivots."""
+    with suppress(np.linalg.LinAlgError):
+        pivots = np.diag(np.linalg.cholesky(_correlation(cov)[2]))
+        return bool(np.min(pivots, initial=1.0) ** 2 > _DEPENDENT)
+    return False
 
 
 def _require_uncertain_states(missing: Array, system: System, certain: Array, moved: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -50,38 +51,26 @@ def check_index(index: pd.Index, name: str) -> None:
 
 def _own_labels(index: pd.Index) -> pd.Index:
     """Return labels without the steps 1, 2, ... that `Calendar` put after them."""
-    if index.dtype != object or isinstance(index[0], int) or not isinstance(index[-1], int):
-        return index
-    steps = int(index[-1])
-    if 0 < steps < len(index) and list(index[-steps:]) == list(range(1, steps + 1)):
-        return pd.Index(list(index[:-steps]))
-    return index
+    steps = index[-1] if isinstance(index[-1], int) and not isinstance(index[0], int) else 0
+    added = 0 < steps < len(index) and list(index[-steps:]) == list(range(1, steps + 1))
+    return pd.Index(list(index[:-steps])) if added else index
 
 
-def check_dates(dates: object, nobs: int) -> None:
-    """Reject dates of the wrong number, with duplicates, or not in order."""
-    if dates is None:
-        return
-    array = dates if isinstance(dates, pd.Index) else np.asarray(dates)
-    if array.ndim != 1:
-        raise DataError("dates must be a sequence", got=repr(dates), expected=f"{nobs}, one per row of endog")
-    index = pd.Index(array)
-    if len(index) != nobs:
-        raise DataError(
-            "dates have the wrong length", got=len(index), expected=f"{nobs}, one per row of endog"
-        )
-    if isinstance(index, (pd.DatetimeIndex, pd.PeriodIndex)) or index.has_duplicates:
-        check_index(index, "dates")
+def check_dates(dates: Any, nobs: int) -> None:
+    """Reject dates of the wrong number, and anything else than a sequence."""
+    expected = f"{nobs}, one per row of endog"
+    if dates is not None and np.ndim(dates) != 1:
+        raise DataError("dates must be a sequence", got=repr(dates), expected=expected)
+    if dates is not None and len(dates) != nobs:
+        raise DataError("dates have the wrong length", got=len(dates), expected=expected)
 
 
 def text_format(text: str) -> str | None:
     """Return the format in which a text writes a date, the year first; None for another text."""
     for pattern in _FORMATS if text[:4].isdigit() else ():
-        try:
+        with suppress(ValueError):
             if datetime.strptime(text, pattern).strftime(pattern) == text:
                 return pattern
-        except ValueError:
-            continue
     return None
 
 
@@ -95,7 +84,7 @@ def read_dates(labels: Any) -> Any:
         return labels
     index = labels if isinstance(labels, pd.Index) else pd.Index(labels)
     kind = index.inferred_type
-    try:
+    with suppress(IndexError, TypeError, ValueError):  # no label, or a later one is not a date
         first = str(index[0]) if kind == "string" else ""
         pattern = text_format(first) or ("ISO8601" if _ISO.match(first) else None)
         if kind in ("date", "datetime"):
@@ -104,8 +93,6 @@ def read_dates(labels: Any) -> Any:
             return pd.PeriodIndex(index, freq="Q")
         if pattern is not None:
             return pd.DatetimeIndex(pd.to_datetime(index, format=pattern))
-    except (IndexError, TypeError, ValueError):  # no label, or a later one is not a date
-        pass
     return labels
 
 
@@ -145,48 +132,44 @@ def endog_frame(endog: object) -> object:
     """
     if isinstance(endog, (pd.Series, pd.DataFrame)):
         check_index(endog.index, "endog")
-        values = _frame_values(endog, "endog")
-        _check_values(values)
-        if isinstance(endog, pd.Series):
-            return pd.Series(values[:, 0], index=endog.index, name=endog.name)
-        return pd.DataFrame(values, index=endog.index, columns=endog.columns)
-    array = _numeric_array(endog, "endog")
+    array = _as_floats(endog, "endog")
     if array.ndim not in (1, 2):
         raise DataError(
             "endog has the wrong number of dimensions", got=array.shape, expected="(nobs,) or (nobs, k_endog)"
         )
-    _check_values(array)
+    if array.size == 0:
+        raise DataError("endog is empty", got=f"shape {array.shape}", expected="at least one observation")
+    infinite = np.argwhere(np.isinf(array))
+    if len(infinite):
+        raise DataError(
+            "endog has values that are not finite",
+            got=f"{array[tuple(infinite[0])]} at position {infinite[0].tolist()}",
+            expected="finite numbers, or NaN where missing",
+        )
+    if isinstance(endog, pd.Series):
+        return pd.Series(array[:, 0], index=endog.index, name=endog.name)
+    if isinstance(endog, pd.DataFrame):
+        return pd.DataFrame(array, index=endog.index, columns=endog.columns)
     return array
 
 
-def _frame_values(data: pd.Series | pd.DataFrame, name: str) -> Array:
-    """Return the values of a Series or DataFrame as a new float array, (nobs, columns)."""
+def _as_floats(data: Any, name: str) -> Array:
+    """Return data as a new float array; those of pandas have two axes, and masked values are missing ones."""
+    allowed = "iuf" if name == "endog" else "biuf"  # truth values are regressors, but no observations
     frame = data.to_frame() if isinstance(data, pd.Series) else data
-    _check_columns(frame.columns, name)
-    bad = [str(column) for column, kind in frame.dtypes.items() if not _is_number(kind, name)]
-    if bad:
-        raise _not_numbers(name, f"columns {shown(bad)} of type {shown(frame.dtypes)}")
-    columns = [frame.iloc[:, j].to_numpy(dtype=float, na_value=np.nan) for j in range(frame.shape[1])]
-    return np.column_stack(columns) if columns else np.zeros((len(frame), 0))
-
-
-def _numeric_array(value: object, name: str) -> Array:
-    """Return an array-like as a new float array; masked values are missing ones."""
+    if isinstance(frame, pd.DataFrame):
+        _check_columns(frame.columns, name)
+        bad = [str(column) for column, dtype in frame.dtypes.items() if dtype.kind not in allowed]
+        if bad:
+            raise _not_numbers(name, f"columns {shown(bad)} of type {shown(frame.dtypes)}")
+        return np.array(frame.to_numpy(dtype=float, na_value=np.nan), order="C")
     try:
-        array: Any = np.asanyarray(value)
+        array: Any = np.asanyarray(data)
     except ValueError as error:
         raise _not_numbers(name, "a sequence with rows of different lengths") from error
-    if array.dtype.kind not in ("iuf" if name == "endog" else "biuf"):
+    if array.dtype.kind not in allowed:
         raise _not_numbers(name, f"type {array.dtype}")
     return np.array(np.ma.filled(array.astype(float), np.nan))
-
-
-def _is_number(kind: Any, name: str) -> bool:
-    """Return whether a pandas type has real numbers; truth values are regressors, but no observations."""
-    types = pd.api.types
-    if name == "endog" and types.is_bool_dtype(kind):
-        return False
-    return bool(types.is_numeric_dtype(kind)) and not types.is_complex_dtype(kind)
 
 
 def _not_numbers(name: str, got: str) -> DataError:
@@ -217,18 +200,6 @@ def _check_columns(columns: pd.Index, name: str) -> None:
         )
 
 
-def _check_values(values: Array) -> None:
-    if values.size == 0:
-        raise DataError("endog is empty", got=f"shape {values.shape}", expected="at least one observation")
-    infinite = np.argwhere(np.isinf(values))
-    if len(infinite):
-        raise DataError(
-            "endog has values that are not finite",
-            got=f"{values[tuple(infinite[0])]} at position {infinite[0].tolist()}",
-            expected="finite numbers, or NaN where missing",
-        )
-
-
 def regressor_frame(
     value: Any,
     nobs: int | None,
@@ -252,7 +223,7 @@ def regressor_frame(
     labelled = isinstance(value, (pd.Series, pd.DataFrame))
     if labelled and nobs is not None:
         check_index(value.index, name)
-    array = _frame_values(value, name) if labelled else _numeric_array(value, name)
+    array = _as_floats(value, name)
     array = array[:, None] if array.ndim == 1 else array
     _check_regressor_values(array, nobs, name, last_may_miss, shape)
     if not labelled:
@@ -300,16 +271,15 @@ def regressor_array(
     return None if frame is None else np.asarray(frame)
 
 
-def regressor_names(value: object, stem: str) -> list[str]:
+def regressor_names(value: Any, stem: str) -> list[str]:
     """Return column names of regressors, or ``stem1``, ``stem2``, ..."""
     if value is None:
         return []
     if isinstance(value, pd.DataFrame):
         return [str(name) for name in value.columns]
-    if isinstance(value, pd.Series):
-        return [str(value.name) if value.name is not None else f"{stem}1"]
-    array = np.asarray(value)
-    return [f"{stem}{i + 1}" for i in range(1 if array.ndim == 1 else array.shape[1])]
+    if isinstance(value, pd.Series) and value.name is not None:
+        return [str(value.name)]
+    return [f"{stem}{i + 1}" for i in range(1 if np.ndim(value) == 1 else np.shape(value)[1])]
 
 
 def series_names(endog: object) -> list[str]:
@@ -481,10 +451,8 @@ def check_counts(endog: Array, names: list[str], coefficients: list[int], n_para
             )
 
 
-def check_regressors(exog: Array | None, name: str, with_constant: bool) -> None:
+def check_regressors(exog: Array, name: str, with_constant: bool) -> None:
     """Reject regressors that are collinear, among themselves or with a constant that the model has."""
-    if exog is None:
-        return
     columns = np.column_stack([exog, np.ones(len(exog))]) if with_constant else exog
     scale = np.linalg.norm(columns, axis=0)
     rank = int(np.linalg.matrix_rank(columns / np.where(scale > 0, scale, 1.0)))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..base.formula import ByFormula
+from ..engine.validation import future_labels
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array, companion
 from ..params.affine import AffineMatrix, Regimes, continued, repeated
@@ -158,8 +159,9 @@ class OverTime(ByFormula[LGSSMResults]):
             return [given.label_list[-1]] * steps
         if not _is_labels(value):
             return None
-        if isinstance(value, pd.Series) and self.data.row_labels is not None:
-            self.calendar.check_future(value.index, steps, key)
+        index = future_labels(value, 1)
+        if index is not None and self.data.row_labels is not None:
+            self.calendar.check_future(index, steps, key)
         return list(np.asarray(value).tolist())
 
     def _pattern(self, key: str, value: object, steps: int) -> AffineMatrix:

@@ -346,6 +346,17 @@ def test_periods_by_label(kind: str, name: str) -> None:
         res.predict("nowhere")
 
 
+def test_periods_that_do_not_exist() -> None:
+    """Positions before the sample, labels of another number of periods, and labels in another time zone."""
+    res = results("LGSSM", "trading days with a time zone")
+    with pytest.raises(sse.SpecificationError, match=f"not in the sample.*got {-N - 5}"):
+        res.predict(-N - 5)
+    with pytest.raises(sse.SpecificationError, match="index has the wrong length: got 3; expected 4 labels"):
+        res.get_prediction(N, N + 3, index=TRADING[:3])
+    with pytest.raises(sse.DataError, match="must continue the index of the sample"):
+        res.append(panel(TRADING).iloc[N:])
+
+
 def test_dates_by_part_and_in_other_forms() -> None:
     res = results("LGSSM", "months")
     assert same(res.predict("2002", "2002").index, pd.period_range("2002-01", "2002-12", freq="M"))

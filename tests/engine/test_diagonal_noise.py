@@ -12,6 +12,8 @@ from numpy.testing import assert_allclose
 from statespace_ext import LGSSM
 from statespace_ext.engine.collapsing import collapsed_rows
 from statespace_ext.engine.expectation import ESTEPS, expectation
+from statespace_ext.engine.smoother import Smoother
+from statespace_ext.engine.system import System
 from statespace_ext.fit.problem import EstimationProblem
 from statespace_ext.numerics.linear_algebra import by_diagonal
 from statespace_ext.params.layout import ParameterLayout
@@ -103,6 +105,13 @@ def test_collapsed_rows_have_the_same_likelihood(share: float) -> None:
     assert_allclose(information[0], information[1], rtol=1e-9, atol=1e-10)
 
 
+def by_collapsed_rows(smoother: Smoother, system: System) -> float:
+    """Return the log-likelihood of a few series by collapsed rows, which serve for many."""
+    found = collapsed_rows(smoother, system)
+    assert found is not None
+    return Smoother(found.endog, K, K).loglike(found.system) - float(found.constant.sum())
+
+
 @pytest.mark.parametrize("angle", [1e-1, 1e-3, 1e-6, 0.0])
 @pytest.mark.parametrize("share", [0.0, 0.2])
 def test_loadings_that_are_nearly_dependent(angle: float, share: float) -> None:
@@ -115,6 +124,14 @@ def test_loadings_that_are_nearly_dependent(angle: float, share: float) -> None:
     (llf, score), (other, gradient) = (model.loglike_and_score(params) for model in (lean, whole))
     assert_allclose(llf, other, rtol=1e-10)
     assert_allclose(score, gradient, rtol=1e-7, atol=1e-8 * np.abs(gradient).max())
+    assert_allclose(by_collapsed_rows(lean.private_smoother, lean.system(params)), other, rtol=1e-10)
+
+
+def test_loadings_of_zero() -> None:
+    lean, _, params = pair(0.2)
+    system = replace(lean.system(params), design=np.zeros((P, K)))
+    expected = lean.private_smoother.loglike(system)
+    assert_allclose(by_collapsed_rows(lean.private_smoother, system), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("spec", ["diagonal", "shared", "scaled", "some fixed"])

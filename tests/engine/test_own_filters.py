@@ -10,12 +10,12 @@ import pytest
 from oracle import random_system
 from scipy.linalg import solve_discrete_lyapunov
 from scipy.stats import multivariate_normal
+from statsmodels.tsa.statespace.kalman_filter import FILTER_CHANDRASEKHAR, KalmanFilter
 
 import statespace_ext as sse
-from statespace_ext.engine import smoother as smoother_module
-from statespace_ext.engine.filters import system_loglike, system_recursions
+from statespace_ext.engine import filters
 from statespace_ext.engine.smoother import Smoother
-from statespace_ext.engine.system import System
+from statespace_ext.engine.system import System, write
 
 Case = tuple[np.ndarray, dict[str, np.ndarray], System]
 
@@ -58,14 +58,20 @@ def stationary(k: int, p: int, n: int = 60) -> Case:
 
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record what each likelihood uses."""
+    """Record what each likelihood uses: recursions of this package or of statsmodels, or a Kalman filter."""
     names: list[str] = []
+    own, compiled = filters.chandrasekhar_pass, KalmanFilter.loglike
 
-    def recording(system: System, missing: np.ndarray) -> str:
-        names.append(system_recursions(system, missing))
-        return names[-1]
+    def in_python(*args: Any) -> float:
+        names.append("python")
+        return own(*args)
 
-    monkeypatch.setattr(smoother_module, "system_recursions", recording)
+    def by_statsmodels(ssm: KalmanFilter, **kwargs: Any) -> float:
+        names.append("compiled" if kwargs.get("filter_method", 0) & FILTER_CHANDRASEKHAR else "")
+        return float(compiled(ssm, **kwargs))
+
+    monkeypatch.setattr(filters, "chandrasekhar_pass", in_python)
+    monkeypatch.setattr(KalmanFilter, "loglike", by_statsmodels)
     return names
 
 
@@ -82,7 +88,7 @@ def test_the_cheapest_recursions_equal_the_dense_gaussian(
     assert llf == pytest.approx(dense(y, matrices), rel=1e-9)
 
 
-def test_intercepts_may_vary() -> None:
+def test_intercepts_may_vary(chosen: list[str]) -> None:
     y, matrices, system = stationary(80, 2)
     rng = np.random.default_rng(0)
     moving = {
@@ -90,10 +96,9 @@ def test_intercepts_may_vary() -> None:
         "state_intercept": rng.standard_normal((80, len(y))),
     }
     system = replace(system, **moving)
-    assert system_recursions(system, np.isnan(y)) == "python"
     expected = dense(y, {**matrices, **moving})
-    assert system_loglike(system, y) == pytest.approx(expected, rel=1e-9)
     assert Smoother(y, 80, system.selection.shape[1]).loglike(system) == pytest.approx(expected, rel=1e-9)
+    assert chosen == ["python"]
 
 
 def over_time(matrix: np.ndarray) -> np.ndarray:
@@ -124,7 +129,7 @@ def test_what_is_not_valid_takes_the_kalman_filter(what: str, k: int, chosen: li
     assert chosen == [""]
 
 
-def test_recursions_that_lose_digits_are_not_used() -> None:
+def test_recursions_that_lose_digits_are_not_used(chosen: list[str]) -> None:
     """A nearly constant state: the forecast variances fall from 1e8 to 1."""
     y, _, system = stationary(80, 1)
     roots = np.linspace(0.0, 0.5, 80)
@@ -137,15 +142,18 @@ def test_recursions_that_lose_digits_are_not_used() -> None:
         state_cov=np.eye(1),
         initial_state_cov=cov,
     )
-    assert system_recursions(near, np.isnan(y)) == ""
+    assert np.isfinite(Smoother(y, 80, 1).loglike(near)) and chosen == [""]
 
 
 def test_a_singular_forecast_covariance_ends_as_it_does_in_statsmodels() -> None:
-    y, _, system = stationary(80, 2)
+    _, _, system = stationary(80, 2)
     twice = replace(system, design=np.ones((2, 80)), obs_cov=np.zeros((2, 2)), obs_intercept=np.zeros(2))
-    assert system_recursions(twice, np.isnan(y)) == ""
+    ssm = KalmanFilter(2, 80, system.selection.shape[1])
+    ssm.bind(np.random.default_rng(0).standard_normal((60, 2)))
+    write(ssm, twice)
+    assert filters.filter_report(ssm).reasons["chandrasekhar"]
     with pytest.raises(np.linalg.LinAlgError):
-        system_loglike(twice, y)
+        filters.chandrasekhar_pass(ssm, twice.initial_state, twice.initial_state_cov)
 
 
 @pytest.mark.parametrize(("lags", "expected"), [(2, ""), (25, "compiled"), (40, "python")])

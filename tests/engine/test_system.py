@@ -11,11 +11,12 @@ import pytest
 from edge_data import atsm, factor_series, lgssm, yields
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import dense_diffuse, random_system
+from scipy.stats import norm
 from statsmodels.tsa.statespace.kalman_smoother import KalmanSmoother
 from systems import dense_llf, library_system, sampled
 
 import statespace_ext as sse
-from statespace_ext.engine.system import MATRICES, initialization_of, stationary_start, write
+from statespace_ext.engine.system import MATRICES, initialization_of, with_stationary_start, write
 from statespace_ext.lgssm.model import LGSSM
 
 UNSTABLE = {
@@ -58,9 +59,10 @@ def test_a_fit_ends_inside_the_unit_circle(seed: int, spec: dict) -> None:
 @pytest.mark.parametrize("lags", [1, 3])
 def test_stationary_start(lags: int) -> None:
     _, given = random_system(np.random.default_rng(1), 3, 2, 2, lags=lags, initialization="stationary")
-    mean, cov = stationary_start(library_system(given, "stationary"))
-    assert_allclose(mean, given["initial_state"], rtol=1e-10)
-    assert_allclose(cov, given["initial_state_cov"], rtol=1e-10, atol=1e-12)
+    blank = {name: np.zeros_like(given[name]) for name in ("initial_state", "initial_state_cov")}
+    system = with_stationary_start(library_system({**given, **blank}, "stationary"))
+    assert_allclose(system.initial_state, given["initial_state"], rtol=1e-10)
+    assert_allclose(system.initial_state_cov, given["initial_state_cov"], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("start", ["known", "stationary", "diffuse", "approximate_diffuse"])
@@ -162,6 +164,19 @@ def test_enough_factors_carry_a_singular_obs_cov() -> None:
     ]
     values = [model.loglike(models[1].start_params) for model in models]
     assert np.isclose(*values, rtol=1e-6) and np.isfinite(values).all()
+
+
+def test_a_series_without_noise_whose_innovations_change() -> None:
+    """It is its state: an autoregression with a variance of its own in each period."""
+    rng = np.random.default_rng(0)
+    variances = np.linspace(0.5, 2.0, 30)
+    y = rng.standard_normal(30)
+    model = LGSSM(
+        y, 1, design=[[1.0]], obs_cov=[[0.0]], transition=[[0.5]], state_cov=variances[None, None],
+        obs_intercept=[0.0], initialization="known", initial_state=[0.0], initial_state_cov=[[1.0]],
+    )  # fmt: skip
+    expected = norm(0.5 * y[:-1], np.sqrt(variances[:-1])).logpdf(y[1:]).sum() + norm.logpdf(y[0])
+    assert_allclose(model.loglike([]), expected, rtol=1e-12)
 
 
 def test_errors_of_the_package_keep_their_name() -> None:

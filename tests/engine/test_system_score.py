@@ -19,7 +19,7 @@ from systems import by_turns, dense_llf, draw_params, examples, library_system, 
 
 from statespace_ext.engine import system_score as module
 from statespace_ext.engine.smoother import Smoother
-from statespace_ext.engine.system import MATRICES, System, stationary_start
+from statespace_ext.engine.system import MATRICES, System, with_stationary_start
 from statespace_ext.engine.system_score import ALL, SystemScore, settled_score, steady_score, system_score
 from statespace_ext.exceptions import UnsupportedError
 from statespace_ext.lgssm.model import LGSSM
@@ -33,10 +33,7 @@ COVARIANCES = ("obs_cov", "state_cov")
 
 def restarted(system: System) -> System:
     """The system with the stationary start that belongs to its matrices."""
-    if system.initialization_type != "stationary":
-        return system
-    mean, cov = stationary_start(system)
-    return replace(system, initial_state=mean, initial_state_cov=cov)
+    return with_stationary_start(system) if system.initialization_type == "stationary" else system
 
 
 def difference(smoother: Smoother, system: System, name: str) -> np.ndarray:
