@@ -301,7 +301,7 @@ def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
     """Check ``cov_type`` and ``cov_kwds`` before the fit."""
     if cov_type is not None:
         cov_type_of(cov_type)
-    if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
+    if cov_kwds not in (None, {}):
         raise SpecificationError(
             "Covariance options (cov_kwds) are not supported", got=repr(cov_kwds), remedy="Leave them out."
         )

@@ -20,6 +20,7 @@ from ..engine.system import System, with_time
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Row, Rows, at
 from ..numerics.linear_algebra import Array, scaled_solve, symmetrize
+from .states import smoothed_output
 
 if TYPE_CHECKING:
     from .results import StateSpaceResults
@@ -131,17 +132,6 @@ class IncompleteRows(Mixin):
         """Return values with the type and labels of the data."""
         frame = pd.DataFrame(values, index=self.model.data.row_labels, columns=self._series)
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
-
-
-def smoothed_output(results: StateSpaceResults) -> SmootherResults:
-    """Return the output of the smoother; raise an error without smoothed states."""
-    out = results.smoother_results
-    if out is None or out.smoothed_state is None:
-        raise SpecificationError(
-            "The states were not smoothed",
-            remedy="Call `model.smooth(res.params)`, and use the results that it returns.",
-        )
-    return out
 
 
 def _require_same(system: System, before: System, nobs: int) -> None:

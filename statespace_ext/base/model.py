@@ -17,7 +17,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..em.updates import StateStructure
-from ..engine.arguments import one_of, only
+from ..engine.arguments import one_of
 from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
@@ -424,14 +424,13 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         transformed, includes_fixed : bool
             As in `MLEModel.loglike`.
         """
-        vector = self.handle_params(params, *args[:2], **only(kwargs, "transformed", "includes_fixed"))
+        vector, _ = self._vector_and_free(params, *args[:2], **kwargs)
         with named_singularity():
             return self.private_smoother.loglike(self.initialized_system(vector))
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the exact gradient of the log-likelihood from one smoother pass."""
-        given = only(kwargs, "transformed", "includes_fixed")
-        vector, free = self._vector_and_free(params, *args[:2], **given)
+        vector, free = self._vector_and_free(params, *args[:2], **kwargs)
         return self.loglike_and_score(vector)[1][free]
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:

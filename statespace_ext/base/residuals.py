@@ -19,7 +19,7 @@ from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
 from ..plots import new_figure
 from .forecasts import require_covariances
-from .incomplete_rows import smoothed_output
+from .states import smoothed_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -42,7 +42,7 @@ from ..fit.objective import FitResult
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
-from .forecasts import Forecasts, Predictions, starts_from_earlier_data, with_param_uncertainty
+from .forecasts import Forecasts, Predictions, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived
 from .reporting import Reporting, normal_quantile
@@ -442,9 +442,14 @@ class StateSpaceResults(
             endog = pd.DataFrame(np.asarray(endog), index=index, columns=self._series)
         longer = model.clone(endog, exog, **kwargs)
         mean, cov = past.predicted_state[..., -1], past.predicted_state_cov[..., -1]
-        known = Initialization(longer.k_states, "known", constant=mean, stationary_cov=cov)
-        longer.ssm.initialization = starts_from_earlier_data(known)
-        return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
+        return self._extended(longer, mean, cov, fit_kwargs)
+
+    def _extended(self, model: Any, mean: Array, cov: Array, fit_kwargs: object) -> Any:
+        """Return results for later data at the estimates; mean and cov of their first state are given."""
+        known = Initialization(model.k_states, "known", constant=mean, stationary_cov=cov)
+        known.from_earlier_data = True
+        model.ssm.initialization = known
+        return self._apply(model, refit=False, fit_kwargs=fit_kwargs)
 
     def _apply(self, mod: Any, refit: bool = False, fit_kwargs: object = None) -> Any:
         """Return results for other data at the estimates; continue the pass if they extend this sample."""

@@ -20,8 +20,8 @@ from ..numerics.linear_algebra import Array, at_period, quiet
 from ..params.covariance import semidefinite_cholesky
 from ..plots import BAND, LINE, ZERO, band_label, entries, legend_above, new_figure, plain_panel
 from .forecasts import ROUNDING, require_covariances
-from .incomplete_rows import smoothed_output
 from .reporting import normal_quantile
+from .states import smoothed_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..engine.arguments import only
 from ..engine.representation import Mixin
 from ..exceptions import IdentificationWarning, UnsupportedError, shown, warn
 from ..fit.problem import EstimationProblem
@@ -68,7 +67,7 @@ class Derivatives(Mixin):
         return np.asarray(scores.T @ scores / (self.nobs - self.ssm.loglikelihood_burn))
 
     def _vector_and_free(
-        self, params: object, transformed: bool = True, includes_fixed: bool = False
+        self, params: object, transformed: bool = True, includes_fixed: bool = False, **others: object
     ) -> tuple[Array, Array]:
         """Return the full parameter vector, and the positions of the parameters that are given."""
         vector = self.handle_params(params, transformed, includes_fixed)
@@ -89,8 +88,7 @@ class Derivatives(Mixin):
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the Hessian per period, exact or from differences of the exact score."""
-        given = only(kwargs, "transformed", "includes_fixed")
-        vector, free = self._vector_and_free(params, *args[:2], **given)
+        vector, free = self._vector_and_free(params, *args[:2], **kwargs)
         return -observed_information(self, vector, free, self.difference_steps(vector)) / self.nobs
 
     def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
@@ -388,17 +386,14 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
             out |= dict.fromkeys(_in_rows(block, zero), 0.0)
             for name in _in_rows(block, dependent):
                 out.setdefault(name, values[name])
-    return {**out, **{name: value for name, value in values.items() if _at_end(layout, name, value)}}
+    ends = {name: value for name, value in values.items() if name in layout.bounded and abs(value) > _END}
+    return {**out, **ends}
 
 
 def _in_rows(block: AffineMatrix, rows: set[int]) -> list[str]:
     """Return the names of the elements in given rows or columns."""
     inside = np.isin(block.rows, list(rows)) | np.isin(block.columns, list(rows))
     return [block.names[i] for i in np.flatnonzero(inside)]
-
-
-def _at_end(layout: ParameterLayout, name: str, value: float) -> bool:
-    return name in layout.bounded and abs(value) > _END
 
 
 def _singular_rows(

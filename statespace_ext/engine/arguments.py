@@ -238,11 +238,6 @@ def arguments_of(method: str) -> Iterator[None]:
         ) from error
 
 
-def only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the given keyword arguments with some names."""
-    return {key: value for key, value in kwargs.items() if key in names}
-
-
 def check_jobs(n_jobs: int | None) -> None:
     """
     Check the number of processes before anything is computed.

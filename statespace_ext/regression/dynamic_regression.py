@@ -410,7 +410,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the design and the covariance of scaled noise for the periods after the sample."""
-        rows = np.asarray(self._future(self.regressors(exog), self.k_exog, out_of_sample, "exog"))
+        rows = np.asarray(self._future(self.regressors(exog), out_of_sample, "exog"))
         out = {"design": self.coefficients.design(rows), **kwargs}
         if self._intercept.ndim > 1:
             out["obs_intercept"] = self.coefficients.intercept(rows)

@@ -174,7 +174,7 @@ def test_what_a_fit_did_not_keep_or_does_not_take() -> None:
     model = sse.LGSSM(y, 1)
     with pytest.warns(sse.ConvergenceWarning):
         lean = model.fit(method="em", maxiter=1, cov_type="none", low_memory=True)
-    with pytest.raises(sse.SpecificationError, match="factors were not computed.*low_memory"):
+    with pytest.raises(sse.SpecificationError, match="states were not smoothed.*low_memory"):
         _ = lean.factors
     with pytest.raises(sse.SpecificationError, match="lags must be smaller.*got 30; expected fewer than 30"):
         model.smooth(model.start_params).test_serial_correlation(lags=30)
