@@ -359,13 +359,9 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     def private_smoother(self) -> Smoother:
         """A smoother for the data of the model. It shares no state with the model or with other threads."""
         if not hasattr(self._private, "smoother"):
+            size = self.k_states, self.ssm.k_posdef
             self._private.smoother = Smoother(
-                self.endog,
-                self.k_states,
-                self.ssm.k_posdef,
-                self.exog,
-                self.state_inputs,
-                given_start=self._given_start,
+                self.endog, *size, self.exog, self.state_inputs, given_start=self._given_start
             )
         return cast(Smoother, self._private.smoother)
 
@@ -489,8 +485,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if isinstance(impulse, str):
             names = self.shock_names
             impulse = names.index(one_of(impulse, names, "impulse"))
-        elif isinstance(impulse, np.integer):
-            impulse = int(impulse)
         with self.preserved():
             return super().impulse_responses(params, steps, impulse, *args, **kwargs)
 

@@ -290,9 +290,8 @@ class StateSpaceResults(
             )
         first = max(self.loglikelihood_burn, self.nobs_diffuse)
         residuals = [series[~np.isnan(series)] for series in errors[:, first:]]
-        longest = positive_integers(
-            max(1, min(10, (self.nobs - first) // 5)) if lags is None else lags, "lags"
-        )
+        lags = max(1, min(10, (self.nobs - first) // 5)) if lags is None else lags
+        longest = positive_integers(lags, "lags")
         fewest = min(map(len, residuals))
         if max(longest) >= fewest:
             raise SpecificationError(

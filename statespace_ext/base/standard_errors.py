@@ -127,6 +127,7 @@ class StandardErrors(Mixin):
             self._cov_type = cov_type_of(cov_type)
             self.cov_type, description = self._cov_type.name, self._cov_type.description
         self.cov_kwds = {"description": description}
+        self._rank = len(self.params)  # `summary` of statsmodels reads it
         return self
 
     @property
@@ -291,14 +292,6 @@ class StandardErrors(Mixin):
     cov_params_opg = property(lambda self: self.cov_params_of("opg"), doc="See `cov_params_of`.")
     cov_params_robust = property(lambda self: self.cov_params_of("robust"), doc="See `cov_params_of`.")
     cov_params_robust_oim = cov_params_robust
-
-    @property
-    def _rank(self) -> float:
-        return float(len(self.params))
-
-    @_rank.setter
-    def _rank(self, value: object) -> None:
-        pass
 
     # -- identification and boundaries -----------------------------------------------------------------
 

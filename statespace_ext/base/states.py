@@ -219,9 +219,6 @@ class _Output:
     def __set__(self, results: Any, value: object) -> None:
         vars(results)[self._name] = value
 
-    def __delete__(self, results: Any) -> None:
-        del vars(results)[self._name]
-
 
 class LazyOutput:
     """Mixin of the results that reads the output of a pass on demand, where `MLEResults` copies it."""
