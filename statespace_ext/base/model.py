@@ -135,7 +135,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         self.state_inputs = None if self.state_exog is None else np.nan_to_num(self.state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
         without_absolute_tolerances(self.ssm)
-        self._written_initialization: Initialization | None = None
         self._own_by_thread()
 
     def _own_by_thread(self) -> None:
@@ -144,21 +143,15 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         self._private = threading.local()
 
     def __getstate__(self) -> dict[str, object]:
-        """Return the state without the private smoothers; keep whether the user set the initialization."""
-        own = not self._removed and self.ssm.initialization is self._written_initialization
-        state = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
-        return {**state, "_written_initialization": own}
+        """Return the state without the private smoothers."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state, and whether the initialization is that of the model or of the user."""
+        """Restore the state."""
         self.__dict__.update(state)
         self._own_by_thread()
-        if self._removed:
-            return
-        forget_compiled(self.ssm)
-        self._written_initialization = (
-            self.ssm.initialization if state["_written_initialization"] else _FOREIGN
-        )
+        if not self._removed:
+            forget_compiled(self.ssm)
 
     def __dir__(self) -> list[str]:
         """List the attributes for users."""
@@ -168,6 +161,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         """Create the representation; see `MLEModel.initialize_statespace`."""
         self.ssm = LazySmoother(self.endog.shape[1], self.k_states, nobs=len(self.endog), **kwargs)
         self.ssm.bind(self.endog.T)
+        self.ssm.written_initialization = None
         self.k_endog = self.ssm.k_endog
 
     # -- statsmodels' interface ------------------------------------------------------------------------
@@ -309,10 +303,10 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:
-            own = self.ssm.initialization is self._written_initialization
+            own = self.ssm.initialization is self.ssm.written_initialization
             write(self.ssm, system, start=own)
             if own:
-                self._written_initialization = self.ssm.initialization
+                self.ssm.written_initialization = self.ssm.initialization
             else:
                 require_stationary(stationary_radius(self.ssm))
         return vector
@@ -341,7 +335,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         initialization = self.ssm.initialization
         if has_part(initialization, "diffuse") and not isinstance(result, LazyResults):
             system = self.system(np.asarray(params, dtype=float))
-            if initialization is not self._written_initialization:
+            if initialization is not self.ssm.written_initialization:
                 system = replace(system, initialization_type="custom", initialization=initialization)
             with named_singularity():
                 with_exact_start(result, self.private_smoother, system)
@@ -374,7 +368,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     def user_initialization(self) -> Initialization | None:
         """The initialization that the user set on ``ssm``; None if it is that of the model."""
         initialization = self.ssm.initialization
-        return None if initialization is self._written_initialization else initialization
+        return None if initialization is self.ssm.written_initialization else initialization
 
     @property
     def current_initialization(self) -> str:
@@ -485,6 +479,8 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if isinstance(impulse, str):
             names = self.shock_names
             impulse = names.index(one_of(impulse, names, "impulse"))
+        elif isinstance(impulse, np.integer):
+            impulse = int(impulse)
         with self.preserved():
             return super().impulse_responses(params, steps, impulse, *args, **kwargs)
 
@@ -502,7 +498,3 @@ def _checked_data(endog: object, exog: object, state_exog: object, dates: object
     read = read_dates(dates)
     labels = read if isinstance(read, pd.DatetimeIndex) else pd.Index(cast(Any, dates))
     return (*(relabelled(each, labels) for each in (data, outer, inner)), labels)
-
-
-_FOREIGN = Initialization(1, "diffuse")
-"""Marks that the initialization of the representation does not come from the model."""

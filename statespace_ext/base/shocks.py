@@ -300,17 +300,14 @@ class Shocks(Mixin):
     def _of_series(self, res: SmootherResults, paths: Array, exog: list[Array]) -> Array:
         """Return the contributions to the series, with the noise last, from those to the states."""
         out = np.zeros((res.nobs, self.model.k_endog, paths.shape[2] + 1))
-        signal = np.empty(out.shape[:2])
         for t in range(res.nobs):
-            Z, d = at(res.design, t), at(res.obs_intercept, t)
-            out[t, :, :-1] = Z @ paths[t]
-            out[t, :, 1] += d
-            signal[t] = d + Z @ res.smoothed_state[:, t]
+            out[t, :, :-1] = at(res.design, t) @ paths[t]
+            out[t, :, 1] += at(res.obs_intercept, t)
         for j, part in enumerate(exog):
             out[:, :, 2 + j] += part
             out[:, :, 1] -= part
         data = np.asarray(self.impute().data, dtype=float).reshape(res.nobs, -1)
-        out[:, :, -1] = data - signal
+        out[:, :, -1] = data - out.sum(axis=2)
         return out
 
     def _regressor_parts(self, name: str, key: str, data: Array | None, size: int) -> dict[str, Array]:

@@ -62,10 +62,10 @@ def positive_integers(value: object, name: str) -> list[int]:
     SpecificationError
         If the value is something else.
     """
-    return [positive_integer(one, name) for one in _listed(value) or [value]]
+    return [positive_integer(one, name) for one in listed(value) or [value]]
 
 
-def _listed(value: object) -> list[object]:
+def listed(value: object) -> list[object]:
     """Return a sequence as a list, and a single value as a list of length one."""
     several = isinstance(value, (list, tuple, range, np.ndarray, pd.Index)) and getattr(value, "ndim", 1) > 0
     return list(value) if several else [value]  # type: ignore[call-overload]
@@ -149,7 +149,7 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     words = [str(word) for word in known]
     if value is None:
         return words
-    given = _listed(value)
+    given = listed(value)
     unknown = [one for one in given if not (isinstance(one, str) and one in words)]
     if unknown or not given:
         raise SpecificationError(f"{name} are unknown", got=shown(unknown) or "none", expected=shown(words))

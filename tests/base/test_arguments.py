@@ -192,3 +192,14 @@ def test_formulas_without_their_parts() -> None:
     twice = {"const": "random_walk", "Intercept": "static"}
     with pytest.raises(sse.SpecificationError, match="dynamics names the constant twice"):
         sse.DynamicRegression.from_formula("a ~ x", data, dynamics=twice)
+
+
+def test_start_values_with_those_of_fixed_parameters() -> None:
+    """By name, they may be of all parameters."""
+    y = pd.DataFrame(np.random.default_rng(0).standard_normal((60, 2)), columns=["a", "b"])
+    model = sse.LGSSM(y, 1)
+    start = pd.Series(model.start_params, model.param_names)
+    with model.fix_params({"loading.f1->a": 0.3}):
+        given = [start, start.to_dict(), start.drop("loading.f1->a"), start.drop("loading.f1->a").to_numpy()]
+        found = [model.fit(each, maxiter=3, method="em", return_params=True) for each in given]
+    assert_allclose(found[1:], [found[0]] * 3)
