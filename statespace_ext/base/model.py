@@ -171,9 +171,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         """The names of the parameters."""
         return list(self.layout.names) or NoNames()
 
-    def _get_init_kwds(self) -> dict[str, object]:
-        return dict(self._given)
-
     def matrices(self, params: object) -> dict[str, Array]:
         """
         Return the matrices of the model at a parameter vector, by block.
@@ -275,14 +272,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         """Raise `SpecificationError` if fixed elements contradict each other."""
         for key in sorted(layout.covariances & set(layout.blocks)):
             check_covariance(layout.blocks[key], key)
-
-    def transform_params(self, unconstrained: Array) -> Array:
-        """Return the vector unchanged, since the parameters are the variances and covariances themselves."""
-        return self.layout.vector(unconstrained)
-
-    def untransform_params(self, constrained: Array) -> Array:
-        """Return the vector unchanged."""
-        return self.layout.vector(constrained)
 
     def update(
         self,

@@ -31,12 +31,7 @@ from ..engine.compat import simulation_seed
 from ..engine.passes import LazyResults
 from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
-from ..engine.validation import (
-    check_same_columns,
-    endog_frame,
-    future_labels,
-    regressor_frame,
-)
+from ..engine.validation import check_same_columns, endog_frame, future_labels, regressor_frame
 from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..fit.objective import FitResult
 from ..inference.information import ParamsCov
