@@ -80,10 +80,6 @@ class Fitting(Generic[R], Mixin):
         """Whether `average_information` exists, and takes less time than differences of the score."""
         return False
 
-    def average_information(self, params: Array) -> Array:
-        """Return the average of the observed and the expected information at a full parameter vector."""
-        raise NotImplementedError
-
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit. The state of the model does not change."""
         check_request(request)

@@ -321,12 +321,9 @@ class OutOfSample(Mixin):
     ) -> System | None:
         """Return the system over the sample and later periods, or None if a clone cannot have these."""
         index: pd.Index | None = None
-        changed: dict[str, object] = {}
         if self.calendar.given:
             labels = self.calendar.taken(future_labels(exog, self.k_exog))
             index = self.calendar.between(0, self.nobs + steps - 1, labels)
-        if self.data.row_labels is None and index is not None:
-            index, changed = None, {"dates": index}
 
         def _longer(sample: Array, later: Array, names: Sequence[str]) -> Any:
             rows = np.concatenate([sample, later])
@@ -342,7 +339,7 @@ class OutOfSample(Mixin):
         if np.ndim(self.data.orig_endog) == 1:
             endog = endog.squeeze(axis=1)
         try:
-            return self.clone(endog, **regressors, **changed).system(params)
+            return self.clone(endog, **regressors).system(params)
         except (StateSpaceError, ValueError, TypeError, IndexError, KeyError):
             return None
 
@@ -360,8 +357,6 @@ class OutOfSample(Mixin):
         """Return the rows of future regressors that affect periods after the sample; None without any."""
         columns = len(self.regressor_names[name])
         if not columns:
-            if value is not None:
-                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
             return None
         if value is None:
             raise DataError(
@@ -464,10 +459,6 @@ class OutOfSample(Mixin):
             moved = self.input_part(params, each)
             out = np.any(moved[:, 1:] != moved[:, :1], axis=1)
         return out
-
-    def input_part(self, params: Array, state_exog: Array) -> Array:
-        """Return the contribution of rows of ``state_exog`` to the state intercept, (k_states, rows)."""
-        raise NotImplementedError
 
     def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """

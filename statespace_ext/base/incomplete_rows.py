@@ -134,22 +134,23 @@ class IncompleteRows(Mixin):
 
 def _require_same(system: System, before: System, nobs: int) -> None:
     """Raise an error if two results differ in more than their data."""
-    mine, theirs = with_time(system), with_time(before)
     different = []
-    for name, value in mine.items():
+    for name, value in with_time(system).items():
         periods = nobs if name in ("design", "obs_intercept", "obs_cov") else max(nobs - 1, 1)
-        first, second = (each[..., :periods] for each in (value, theirs[name]))
-        if not (first.shape[:-1] == second.shape[:-1] and np.allclose(first, second, rtol=1e-8, atol=0.0)):
+        if not _agree(value[..., :periods], with_time(before)[name][..., :periods]):
             different.append(name)
-    for name in ("initial_state", "initial_state_cov"):
-        if not np.allclose(getattr(system, name), getattr(before, name), rtol=1e-8, atol=0.0):
-            different.append(name)
+    starts = ("initial_state", "initial_state_cov")
+    different += [name for name in starts if not _agree(getattr(system, name), getattr(before, name))]
     if different:
         raise SpecificationError(
             "Both results must have the same parameters, regressors and initial distribution",
             got=f"different {shown(different)}",
             remedy="Make one from the other: `updated.apply(previous_data)` or `previous.append(new_data)`.",
         )
+
+
+def _agree(first: Array, second: Array) -> bool:
+    return first.shape[0] == second.shape[0] and np.allclose(first, second, rtol=1e-8, atol=0.0)
 
 
 _SAME = 1e-10

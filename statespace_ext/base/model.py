@@ -44,8 +44,7 @@ from ..engine.validation import (
     regressor_names,
     relabelled,
 )
-from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
-from ..numerics.differences import central_differences
+from ..exceptions import DataError, ParameterError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
@@ -93,8 +92,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     Raises
     ------
     DataError
-        If the data are not numeric, have infinite values or different lengths, or statsmodels rejects their
-        dates.
+        If the data are not numeric, have infinite values or different lengths, or their dates are invalid.
     """
 
     _res_classes: dict[str, tuple[type, type]] = {"fit": (StateSpaceResults, StateSpaceResultsWrapper)}
@@ -113,20 +111,8 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     ) -> None:
         self._given = deepcopy(self._given) if given is None else given
         endog, exog, state_exog, dates = _checked_data(endog, exog, state_exog, dates)
-        try:
-            super().__init__(
-                endog,
-                k_states,
-                exog=exog,
-                dates=dates,
-                freq=freq,
-                k_posdef=k_posdef,
-                results_class=ExactStartResults,
-            )
-        except StateSpaceError:
-            raise
-        except (ValueError, TypeError) as error:
-            raise DataError("statsmodels rejects the data or their dates", got=error) from error
+        options = {"k_posdef": k_posdef, "results_class": ExactStartResults}
+        super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, **options)
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
             "state_exog": regressor_names(state_exog, "u"),
@@ -413,20 +399,9 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         return self.loglike_and_score(vector)[1][free]
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
-        """
-        Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass.
-
-        If a covariance matrix is singular in an exact-diffuse period, the exact gradient is not available.
-        The gradient is then computed from differences of the log-likelihood.
-        """
-        try:
-            with named_singularity():
-                score = system_score(
-                    self.private_smoother, self.initialized_system(params), self.score_matrices
-                )
-        except UnsupportedError:
-            gradient = central_differences(lambda at: self.loglike(at, includes_fixed=True), params)
-            return self.loglike(params, includes_fixed=True), gradient
+        """Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass."""
+        with named_singularity():
+            score = system_score(self.private_smoother, self.initialized_system(params), self.score_matrices)
         if self.user_initialization is not None:  # the parameters affect it only through the matrices
             nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
             score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])

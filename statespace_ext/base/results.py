@@ -32,12 +32,12 @@ from ..engine.passes import LazyResults
 from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
 from ..engine.validation import check_same_columns, endog_frame, future_labels, regressor_frame
-from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..exceptions import DataError, SpecificationError, shown
 from ..fit.objective import FitResult
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
-from .forecasts import Forecasts, Predictions, with_param_uncertainty
+from .forecasts import Forecasts, Predictions, require_covariances, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived
 from .reporting import Reporting, normal_quantile
@@ -278,11 +278,8 @@ class StateSpaceResults(
         """Test the residuals for autocorrelation, as in statsmodels. Missing residuals are omitted."""
         box_pierce = method is not None and one_of(method, ("ljungbox", "boxpierce"), "method") == "boxpierce"
         model_df = max(0, self.df_model - self.k_diffuse_states - 1) if truth(df_adjust, "df_adjust") else 0
+        require_covariances(self)
         errors = self.filter_results.standardized_forecasts_error
-        if errors is None:
-            raise UnsupportedError(
-                "The fit did not store the residuals", remedy="Fit without low_memory=True."
-            )
         first = max(self.loglikelihood_burn, self.nobs_diffuse)
         residuals = [series[~np.isnan(series)] for series in errors[:, first:]]
         lags = max(1, min(10, (self.nobs - first) // 5)) if lags is None else lags
@@ -322,10 +319,7 @@ class StateSpaceResults(
             correlated. The prediction of an observed value is d + Z x.
         """
         uncertain = truth(param_uncertainty, "param_uncertainty")
-        self._check_keywords("get_prediction", kwargs, "param_uncertainty")
-        for name, value in (("exog", exog), ("state_exog", kwargs.get("state_exog"))):
-            if value is not None and not self.model.regressor_names[name]:
-                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
+        self._check_keywords("get_prediction", {**kwargs, "exog": exog}, "param_uncertainty")
         res = self._entered(kwargs.get("state_exog"))
         after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
         with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
@@ -387,6 +381,9 @@ class StateSpaceResults(
     def _check_keywords(self, method: str, given: Mapping[str, object], *more: str) -> None:
         """Reject arguments that neither the method of statsmodels nor the periods after the sample take."""
         model = self.model
+        for name, columns in model.regressor_names.items():
+            if given.get(name) is not None and not columns:
+                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
         known = [*signature(getattr(MLEResults, method)).parameters, *more, "exog", "state_exog", *MATRICES]
         known += [*model.period_arguments, *model.arguments_of_periods(slice(None))]
         known = [name for name in known if name not in ("self", "kwargs")]

@@ -99,11 +99,8 @@ class Derivatives(Mixin):
         larger. Without noise, the standard error is zero. The steps scale with the units of the data.
         """
         problem = EstimationProblem(self, {})
-        try:
-            with quiet():
-                information = problem.updates.information(params, problem.moments(params))
-        except NOT_HERE:
-            information = np.zeros(len(params))
+        with quiet():
+            information = problem.updates.information(params, problem.moments(params))
         known = np.isfinite(information) & (information > 0)
         errors = np.where(known, 1.0 / np.sqrt(np.where(known, information, 1.0)), 0.0)
         size = np.maximum(errors, 0.1 * np.abs(params))
@@ -209,15 +206,13 @@ class StandardErrors(Mixin):
         kind = self._cov_type if cov_type is None else cov_type_of(cov_type)
         if self._cov is not None and kind is self._cov_type:
             return pd.Series(self.bse[places], index=names)
-        if kind.name not in ("oim", "robust") or self.boundary:
+        if kind.name not in ("oim", "robust") or self.boundary or self._dependence():
             return pd.Series(np.sqrt(np.diagonal(self.cov_params_of(kind))[places]), index=names)
         return pd.Series(self._errors_of(places, kind), index=names)
 
     def _errors_of(self, places: Array, kind: CovType) -> Array:
         """Return standard errors of the parameters at given positions of the full vector."""
         vector, out = np.asarray(self.params, dtype=float), np.full(len(places), np.nan)
-        if self._dependence():
-            return out
         found = self._found_inside
         index = found.free
         has = np.flatnonzero(np.isin(places, index))
