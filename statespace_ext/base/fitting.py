@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -260,7 +261,13 @@ class Fitting(Generic[R], Mixin):
         DataError, ParameterError, SpecificationError
             If the sample, the start values or an option are invalid.
         """
-        _check_cov_type(cov_type, cov_kwds)
+        cov_type = cov_type_of("oim" if cov_type is None else cov_type)
+        if cov_kwds not in (None, {}):
+            raise SpecificationError(
+                "Covariance options (cov_kwds) are not supported",
+                got=repr(cov_kwds),
+                remedy="Leave them out.",
+            )
         shows = n_jobs == 1
         request = FitRequest(
             start_params=self._start_vector(start_params, transformed, includes_fixed),
@@ -274,25 +281,12 @@ class Fitting(Generic[R], Mixin):
             return cast(R, outcome.params)
         for message, category in outcome.warnings:
             warn(message, category)
-        run = self.filter if low_memory else self.smooth
-        options = {"low_memory": True} if low_memory else {}
-        res = run(
-            outcome.params, includes_fixed=True, cov_type=cov_type or "oim", cov_kwds=cov_kwds, **options
-        )
+        run = partial(self.filter, low_memory=True) if low_memory else self.smooth
+        res = run(outcome.params, includes_fixed=True, cov_type=cov_type, cov_kwds=cov_kwds)
         res._results.attach(outcome, full_output)
-        if cov_type != "none":
+        if cov_type.name != "none":
             _ = res.identification  # it warns of parameters that are not identified
         return cast(R, res)
-
-
-def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
-    """Check ``cov_type`` and ``cov_kwds`` before the fit."""
-    if cov_type is not None:
-        cov_type_of(cov_type)
-    if cov_kwds not in (None, {}):
-        raise SpecificationError(
-            "Covariance options (cov_kwds) are not supported", got=repr(cov_kwds), remedy="Leave them out."
-        )
 
 
 def _in_shape(value: object, key: str, shape: tuple[int, int]) -> Array:

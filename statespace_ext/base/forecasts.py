@@ -248,13 +248,12 @@ class Forecasts(Mixin):
             raise SpecificationError(
                 "levels must not be empty", got=repr(levels), expected="numbers between 0 and 1"
             )
-        back = None if history is None else positive_integer(history, "history")
         require_covariances(self)
         found = self.get_forecast(steps, param_uncertainty=param_uncertainty, **kwargs)
         both = (found.predicted_mean, found.se_mean)
         mean, se = (np.asarray(each).reshape(-1, len(names)) for each in both)
         h = len(mean)
-        back = min(self.nobs, max(3 * h, 20) if back is None else back)
+        back = min(self.nobs, max(3 * h, 20) if history is None else positive_integer(history, "history"))
         columns = [names.index(name) for name in chosen]
         past, ahead = self.model.endog[self.nobs - back :], np.full(mean.shape, np.nan)
         values = (

@@ -117,15 +117,12 @@ class Derived(Mixin):
 
     def _least_moves(self, params: Array) -> Array:
         """Return the smallest steps for variances at zero, relative to their scale; zero for others."""
-        out, sizes = np.zeros(len(params)), self.model.variance_sizes(params)
-        lost = ~np.isfinite(np.diag(self.params_cov.cov))
-        for key, size in sizes.items():
-            block = self.model.layout.blocks.get(key)
-            if block is not None and len(block.names):
-                places = self.model.layout.positions(block.names)
-                scale = np.sqrt(size[block.rows] * size[block.columns])
-                np.maximum.at(out, places, 1e-6 * scale)
-        return np.where(lost, out, 0.0)
+        layout, out = self.model.layout, np.zeros(len(params))
+        for key, size in self.model.variance_sizes(params).items():
+            if key in layout.blocks:
+                block = layout.blocks[key]
+                np.maximum.at(out, layout.index[key], 1e-6 * np.sqrt(size[block.rows] * size[block.columns]))
+        return np.where(np.isfinite(np.diag(self.params_cov.cov)), 0.0, out)
 
     # -- linear restrictions ---------------------------------------------------------------------------
 

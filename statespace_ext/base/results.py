@@ -141,7 +141,6 @@ class StateSpaceResults(
         self._own_initialization = model.user_initialization is None
         with results.held_back() if lazy else nullcontext():
             super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
-        self._states: SimpleNamespace | None = None
         self._constructed = True
 
     @property
@@ -150,12 +149,10 @@ class StateSpaceResults(
         names: list[Hashable] = np.atleast_1d(self.model.endog_names).tolist()
         return names
 
-    @property
+    @cached_property
     def states(self) -> SimpleNamespace:
         """DataFrames of the predicted, filtered and smoothed states, and of their covariances."""
-        if self._states is None:
-            self._states = frames_of_states(self)
-        return super().states
+        return frames_of_states(self)
 
     # -- the model as it was at the pass of the filter -------------------------------------------------
 
@@ -188,7 +185,7 @@ class StateSpaceResults(
             for name in ("params_cov", "llf", "_counts"):
                 getattr(self, name)  # computed before the data are removed
             self.model, self._removed = without_data(self.model), True
-            for name in (*self._data_attr, "_states"):
+            for name in (*self._data_attr, "states"):
                 self.__dict__.pop(name, None)
             for name in [name for name, value in self._cache.items() if np.ndim(value)]:
                 del self._cache[name]

@@ -146,6 +146,7 @@ class Shocks(Mixin):
             "steps": positive_integer(steps, "steps"),
             "orthogonalized": truth(orthogonalized, "orthogonalized"),
             "cumulative": truth(cumulative, "cumulative"),
+            "includes_fixed": True,
         }
 
         def _responses(params: Array) -> Array:
@@ -153,7 +154,6 @@ class Shocks(Mixin):
                 each = [self.model.impulse_responses(params, impulse=name, **given) for name in chosen]
             return np.stack([np.asarray(one, dtype=float).reshape(len(one), -1) for one in each])
 
-        given["includes_fixed"] = True
         with self._as_it_was():
             values = _responses(np.asarray(self.params, dtype=float))
             slopes, cov, moves = self.param_slopes(_responses)

@@ -115,7 +115,6 @@ class StandardErrors(Mixin):
     # -- standard errors -------------------------------------------------------------------------------
 
     def _get_robustcov_results(self, cov_type: str = "oim", **kwargs: Any) -> Any:
-        kwargs.pop("use_self", None)
         if cov_type == "custom":
             self.cov_type, self._cov_type = kwargs["custom_cov_type"], cov_type_of("none")
             self._cov = ParamsCov(np.asarray(kwargs["custom_cov_params"]), len(self.params), [])
@@ -374,14 +373,17 @@ def boundary_params(layout: ParameterLayout, params: Array, sizes: Mapping[str, 
             out |= dict.fromkeys(_in_rows(block, zero), 0.0)
             for name in _in_rows(block, dependent):
                 out.setdefault(name, values[name])
-    ends = {name: value for name, value in values.items() if name in layout.bounded and abs(value) > _END}
-    return {**out, **ends}
+    return {**out, **{name: value for name, value in values.items() if _at_end(layout, name, value)}}
 
 
 def _in_rows(block: AffineMatrix, rows: set[int]) -> list[str]:
     """Return the names of the elements in given rows or columns."""
     inside = np.isin(block.rows, list(rows)) | np.isin(block.columns, list(rows))
     return [block.names[i] for i in np.flatnonzero(inside)]
+
+
+def _at_end(layout: ParameterLayout, name: str, value: float) -> bool:
+    return name in layout.bounded and abs(value) > _END
 
 
 def _singular_rows(

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
+from ..base.formula import labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
 from ..em.second_order import AverageInformation
@@ -188,9 +188,6 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         model.design_info = design_info
         return model
 
-    design_info: FormulaDesign | None = None
-    """Right-hand side of the formula of `from_formula`, used to build regressors out of sample."""
-
     def regressors(self, exog: object) -> Any:
         """
         Return regressors of other periods; a model with a formula accepts a frame with its variables.
@@ -217,9 +214,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         if own and isinstance(exog, pd.DataFrame):
             exog = self.coefficients.two_level(exog)
         self.require_scale(kwargs)
-        model: DynamicRegression = super().clone(endog, exog, **kwargs)
-        model.design_info = self.design_info
-        return model
+        return super().clone(endog, exog, **kwargs)
 
     def _of_series(self, place: int) -> DynamicRegression:
         """Return the regression of one series on what moves its free coefficients, with independent noise."""
