@@ -47,6 +47,7 @@ _.score_obs
 _.observed_information_matrix
 _.opg_information_matrix
 _.cov_params_approx
+_.hqic
 _.cov_params_oim
 _.cov_params_opg
 _.cov_params_robust_oim

@@ -25,16 +25,12 @@ class Displayed:
         summary = getattr(self, "summary", None)
         tables = {name: value for name, value in named if isinstance(value, (pd.DataFrame, pd.Series))}
         values = [f"{name}: {_brief(value)}" for name, value in named if name not in tables]
-        own = type(self).__str__ is not object.__str__
-        return page(
-            type(self).__name__,
-            str(self) if own else "; ".join(values),
-            {"": summary()} if summary else tables,
-        )
+        text = "; ".join(values) if type(self).__str__ is object.__str__ else str(self)
+        return page(type(self).__name__, text, {"": summary()} if summary else tables)
 
 
-def page(title: str, text: str, tables: Mapping[str, pd.DataFrame | pd.Series]) -> str:
-    """Return HTML: a title, a text, and tables by name."""
+def page(title: str, text: str, tables: Mapping[str, Any]) -> str:
+    """Return HTML: a title, a text, and tables (DataFrame or Series) by name."""
     out = [f"<p><b>{escape(title)}</b></p>"]
     if text:
         out.append(f"<pre>{escape(text)}</pre>")
