@@ -35,7 +35,7 @@ def page(title: str, text: str, tables: Mapping[str, Any]) -> str:
     if text:
         out.append(f"<pre>{escape(text)}</pre>")
     for name, table in tables.items():
-        frame = table.to_frame(table.name or name) if isinstance(table, pd.Series) else table
+        frame: Any = table.to_frame(table.name or name) if isinstance(table, pd.Series) else table
         out += [f"<p>{escape(name)}</p>"] if name else []
         out.append(frame._repr_html_())
     return "\n".join(out)
