@@ -35,18 +35,19 @@ class FormulaDesign:
         The data. Only the columns on the right-hand side are stored.
     info : patsy.DesignInfo
         The design of patsy.
+
+    Attributes
+    ----------
+    columns : list of str
+        The columns that new data must contain.
     """
 
     def __init__(self, formula: str, data: pd.DataFrame, info: patsy.DesignInfo) -> None:
         self.formula = formula
         used = {name for factor in info.factor_infos for name in _names(factor.name())}
-        self.data = data[[column for column in data.columns if column in used]].copy()
+        self.columns = [column for column in data.columns if column in used]
+        self.data = data[self.columns].copy()
         self._info: patsy.DesignInfo | None = info
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that new data must contain."""
-        return list(self.data.columns)
 
     @property
     def info(self) -> patsy.DesignInfo:

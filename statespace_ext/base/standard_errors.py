@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..engine.representation import Mixin
 from ..exceptions import IdentificationWarning, UnsupportedError, shown, warn
@@ -77,14 +76,12 @@ class Derivatives(Mixin):
 
     def _arguments_of(self, name: str, params: object, args: Any, kwargs: Any) -> tuple[Array, Array]:
         """Return `_vector_and_free` for the arguments of a method of `MLEModel`; reject complex steps."""
-        given = signature(getattr(MLEModel, name)).bind(self, params, *args, **kwargs).arguments
+        given = signature(getattr(super(), name)).bind(params, *args, **kwargs).arguments
         if given.get("approx_complex_step"):
             raise UnsupportedError(
                 "Complex-step derivatives are not supported", remedy="Leave approx_complex_step out."
             )
-        return self._vector_and_free(
-            params, given.get("transformed", True), given.get("includes_fixed", False)
-        )
+        return self._vector_and_free(**given)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the Hessian per period, exact or from differences of the exact score."""
