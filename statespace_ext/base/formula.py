@@ -303,6 +303,9 @@ class ByFormula(StateSpaceModel[R]):
         model.design_info = design_info if exog.shape[1] else None
         return model
 
+    design_info: FormulaDesign | None = None
+    """The right-hand side of the formula of `from_formula`, which builds ``exog`` of other periods."""
+
     def regressors(self, exog: object) -> Any:
         """
         Return ``exog`` of other periods. If the model has a formula, build it from the frame.

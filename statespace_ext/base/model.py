@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -54,9 +54,6 @@ from .forecasts import OutOfSample
 from .results import StateSpaceResults, StateSpaceResultsWrapper
 from .standard_errors import Derivatives
 
-if TYPE_CHECKING:
-    from .formula import FormulaDesign
-
 _FOR_THE_ENGINE = frozenset(
     """added_arguments arguments_of_periods average_information calendar check_layout check_patterns
     check_sample current_initialization declare declare_timed default_start difference_steps elsewhere_ahead
@@ -98,8 +95,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         If the data are not numeric, have infinite values or different lengths, or their dates are invalid.
     """
 
-    design_info: FormulaDesign | None = None
-    """The right-hand side of the formula of `from_formula`, which builds ``exog`` of other periods."""
     _res_classes: dict[str, tuple[type, type]] = {"fit": (StateSpaceResults, StateSpaceResultsWrapper)}
     likelihood_neutral: tuple[str, ...] = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
 
@@ -201,7 +196,8 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if isinstance(initialization, Initialization):
             kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
         model = type(self)(endog, **{**self._given, **kwargs})
-        model.design_info = self.design_info
+        if "design_info" in vars(self):  # the formula of `from_formula`
+            model.design_info = self.design_info
         if isinstance(initialization, Initialization):
             model.ssm.initialization = initialization
         return model

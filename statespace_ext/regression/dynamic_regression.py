@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..base.formula import labelled_as, named_regressors, regression_frames, with_const
+from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
 from ..em.second_order import AverageInformation
@@ -187,6 +187,9 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         model = cls(endog, exog, **kwargs)
         model.design_info = design_info
         return model
+
+    design_info: FormulaDesign | None = None
+    """Right-hand side of the formula of `from_formula`, used to build regressors out of sample."""
 
     def regressors(self, exog: object) -> Any:
         """
