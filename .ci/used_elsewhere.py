@@ -47,6 +47,7 @@ _.score_obs
 _.observed_information_matrix
 _.opg_information_matrix
 _.cov_params_approx
+_.hqic
 _.cov_params_oim
 _.cov_params_opg
 _.cov_params_robust_oim
@@ -58,9 +59,6 @@ _.likelihood_neutral
 _._repr_html_
 
 # statsmodels calls or reads these.
-_.transform_params
-_.untransform_params
-_._get_init_kwds
 _._get_robustcov_results
 _._news_previous_results
 _.mlefit

@@ -8,7 +8,7 @@ If a loader needs a package that is not installed, its error message names the p
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import numpy as np
@@ -279,11 +279,11 @@ def simulate_lgssm(
     True
     """
     generator = np.random.default_rng(rng)
-    Z, A = _matrix(design, "design"), _matrix(transition, "transition")
+    Z = _array(design, (None, None), "design")
     p, k = Z.shape
-    _require_shape(A, (k, k * max(1, A.shape[1] // k)), "transition")
+    A = _array(transition, (k, k * max(1, np.size(transition) // k**2)), "transition")
     H, Q = _covariance(obs_cov, p, "obs_cov"), _covariance(state_cov, k, "state_cov")
-    d = np.zeros(p) if obs_intercept is None else _vector(obs_intercept, p, "obs_intercept")
+    d = np.zeros(p) if obs_intercept is None else _array(np.atleast_1d(obs_intercept), (p,), "obs_intercept")
     T = companion(A)
     if not spectral_radius(T) < 1.0:
         raise SpecificationError(
@@ -354,18 +354,11 @@ def simulate_dynamic_regression(
     True
     """
     generator = np.random.default_rng(rng)
-    levels = _matrix(start, "start")
-    p = levels.shape[1]
-    _require_shape(levels, (2, p), "start")
-    V, W = _covariance(obs_cov, p, "obs_cov"), _covariance(state_cov, p, "state_cov")
+    levels = _array(start, (2, None), "start")
     x = generator.standard_normal(nobs)
-    beta = levels[1] + np.cumsum(_draws(generator, W, nobs), axis=0)
-    beta = np.concatenate([levels[1:], beta[:-1]])
-    y = levels[0] + beta * x[:, None] + _draws(generator, V, nobs)
-    endog = _observed(y, missing, generator)
-    exog = pd.DataFrame({"const": 1.0, "x": x}, index=endog.index)
-    names = [f"x.{series}" for series in endog.columns]
-    return Simulated(endog, _frame(beta, names), exog, {"obs_cov": V, "state_cov": W})
+    regressors = {"const": np.ones(nobs), "x": x}
+    out = _regression(generator, regressors, levels, (obs_cov, state_cov), missing)
+    return replace(out, states=out.states.add_prefix("x."))
 
 
 def simulate_capm(
@@ -419,15 +412,27 @@ def simulate_capm(
     """
     generator = np.random.default_rng(rng)
     b = np.atleast_1d(np.asarray(beta, dtype=float))
-    a, p = _vector(alpha, len(b), "alpha"), len(b)
-    V, W = _covariance(obs_cov, p, "obs_cov"), _covariance(state_cov, p, "state_cov")
+    levels = np.array([_array(np.atleast_1d(alpha), b.shape, "alpha"), b])
     market = market_mean + market_sd * generator.standard_normal(nobs)
-    path = b + np.cumsum(_draws(generator, W, nobs), axis=0)
-    path = np.concatenate([b[None], path[:-1]])
-    y = a + path * market[:, None] + _draws(generator, V, nobs)
-    endog = _observed(y, missing, generator)
-    exog = pd.DataFrame({"MKT": market}, index=endog.index)
-    return Simulated(endog, _frame(path, list(endog.columns)), exog, {"obs_cov": V, "state_cov": W})
+    return _regression(generator, {"MKT": market}, levels, (obs_cov, state_cov), missing)
+
+
+def _regression(
+    generator: np.random.Generator,
+    exog: dict[str, Array],
+    levels: Array,
+    covs: tuple[ArrayLike, ArrayLike],
+    missing: float,
+) -> Simulated:
+    """Simulate y = alpha + beta_t x_t + noise, with the last regressor x, from alpha and the first beta."""
+    alpha, beta = levels
+    x, names = list(exog.values())[-1], ("obs_cov", "state_cov")
+    V, W = (_covariance(cov, len(beta), name) for cov, name in zip(covs, names, strict=True))
+    path = beta + np.cumsum(_draws(generator, W, len(x)), axis=0)
+    path = np.concatenate([beta[None], path[:-1]])
+    endog = _observed(alpha + path * x[:, None] + _draws(generator, V, len(x)), missing, generator)
+    regressors = pd.DataFrame(exog, index=endog.index)
+    return Simulated(endog, _frame(path, list(endog.columns)), regressors, {"obs_cov": V, "state_cov": W})
 
 
 def simulate_atsm(
@@ -490,9 +495,8 @@ def simulate_atsm(
     ['m3', 'm6', 'm12']
     """
     generator, tau = np.random.default_rng(rng), np.asarray(maturities, dtype=float)
-    K, cov = _matrix(K_P, "K_P"), _covariance(state_cov, 3, "state_cov")
-    _require_shape(K, (3, 3), "K_P")
-    kappa = K @ _vector(theta_P, 3, "theta_P")
+    K, cov = _array(K_P, (3, 3), "K_P"), _covariance(state_cov, 3, "state_cov")
+    kappa = K @ _array(theta_P, (3,), "theta_P")
     step = discretise(K, kappa, cov, 1.0 / 12.0)
     if not spectral_radius(step.transition) < 1.0:
         raise SpecificationError(
@@ -518,29 +522,19 @@ def simulate_atsm(
 # -- arguments and draws -----------------------------------------------------------------------------------
 
 
-def _require_shape(array: Array, shape: tuple[int, ...], name: str) -> None:
-    if array.shape != shape:
-        raise SpecificationError(f"{name} has the wrong shape", got=array.shape, expected=shape)
-
-
-def _matrix(value: ArrayLike, name: str) -> Array:
+def _array(value: ArrayLike, shape: tuple[int | None, ...], name: str) -> Array:
+    """Return an array of a shape, in which None stands for any length."""
     array = np.asarray(value, dtype=float)
-    if array.ndim != 2:
-        raise SpecificationError(f"{name} is not a matrix", got=f"{array.ndim} axes", expected="two")
-    return array
-
-
-def _vector(value: ArrayLike, size: int, name: str) -> Array:
-    array = np.atleast_1d(np.asarray(value, dtype=float))
-    _require_shape(array, (size,), name)
+    if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+        expected = str(shape).replace("None", "any")
+        raise SpecificationError(f"{name} has the wrong shape", got=array.shape, expected=expected)
     return array
 
 
 def _covariance(value: ArrayLike, size: int, name: str) -> Array:
     """Return a covariance matrix, given as a matrix or as its diagonal."""
     array = np.asarray(value, dtype=float)
-    array = np.diag(array) if array.ndim == 1 else array
-    _require_shape(array, (size, size), name)
+    array = _array(np.diag(array) if array.ndim == 1 else array, (size, size), name)
     if not np.allclose(array, array.T) or not is_positive_semidefinite(array):
         raise SpecificationError(f"{name} is not a covariance matrix", got=array.tolist())
     return array

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from html import escape
 from typing import Any
+
+import pandas as pd
 
 _LONGEST = 60
 """Number of characters of a value above which its kind is shown in place of it."""
@@ -20,19 +23,19 @@ class Displayed:
     def _repr_html_(self) -> str:
         named = _shown(self)
         summary = getattr(self, "summary", None)
-        tables = {"": summary()} if summary else {name: value for name, value in named if _is_table(value)}
-        values = [f"{name}: {_brief(value)}" for name, value in named if not _is_table(value)]
-        own = type(self).__str__ is not object.__str__
-        return page(type(self).__name__, str(self) if own else "; ".join(values), tables)
+        tables = {name: value for name, value in named if isinstance(value, (pd.DataFrame, pd.Series))}
+        values = [f"{name}: {_brief(value)}" for name, value in named if name not in tables]
+        text = "; ".join(values) if type(self).__str__ is object.__str__ else str(self)
+        return page(type(self).__name__, text, {"": summary()} if summary else tables)
 
 
-def page(title: str, text: str, tables: dict[str, Any]) -> str:
+def page(title: str, text: str, tables: Mapping[str, Any]) -> str:
     """Return HTML: a title, a text, and tables (DataFrame or Series) by name."""
     out = [f"<p><b>{escape(title)}</b></p>"]
     if text:
         out.append(f"<pre>{escape(text)}</pre>")
     for name, table in tables.items():
-        frame = table if _is_frame(table) else table.to_frame(table.name or name)
+        frame: Any = table.to_frame(table.name or name) if isinstance(table, pd.Series) else table
         out += [f"<p>{escape(name)}</p>"] if name else []
         out.append(frame._repr_html_())
     return "\n".join(out)
@@ -41,14 +44,6 @@ def page(title: str, text: str, tables: dict[str, Any]) -> str:
 def _shown(record: Any) -> list[tuple[str, Any]]:
     named = [each.name for each in fields(record) if each.repr and not each.name.startswith("_")]
     return [(name, getattr(record, name)) for name in named]
-
-
-def _is_table(value: object) -> bool:
-    return hasattr(value, "to_frame") or _is_frame(value)
-
-
-def _is_frame(value: object) -> bool:
-    return hasattr(value, "_repr_html_") and hasattr(value, "columns")
 
 
 def _brief(value: object) -> str:

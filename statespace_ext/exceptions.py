@@ -82,11 +82,8 @@ class StateSpaceError(Exception):
     def __init__(
         self, what: str, *, got: object = None, expected: object = None, remedy: str | None = None
     ) -> None:
-        parts = []
-        if got is not None:
-            parts.append(f"got {_brief(got)}")
-        if expected is not None:
-            parts.append(f"expected {_brief(expected)}")
+        given = (("got", got), ("expected", expected))
+        parts = [f"{word} {_brief(value)}" for word, value in given if value is not None]
         whole = what if what.endswith(".") else f"{what}."  # unpickling passes the whole message
         message = f"{what}: {'; '.join(parts)}." if parts else whole
         if remedy is not None:

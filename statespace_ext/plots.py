@@ -213,16 +213,8 @@ def plot_factors(
         label = draw_path(axis, smoothed[name], se[name], alpha, "smoothed", band)
         mark_zero(axis)
         axis.set_ylabel(f"{name} ({unit})")
-    # above the first panel, so that it does not cover data
-    axes[0].legend(
-        *entries(axes),
-        loc="lower right",
-        bbox_to_anchor=(1.0, 1.0),
-        ncols=2,
-        frameon=False,
-        fontsize="small",
-        borderaxespad=0.2,
-    )
+    above = {"loc": "lower right", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.2}  # covers no data
+    axes[0].legend(*entries(axes), ncols=2, frameon=False, fontsize="small", **above)
     axes[-1].set_xlabel(label)
     return fig
 

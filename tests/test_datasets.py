@@ -149,7 +149,10 @@ WRONG = {
     ),
     "no covariance": (lambda: datasets.simulate_capm(state_cov=[-1.0, 1.0, 1.0]), "not a covariance matrix"),
     "vector": (lambda: datasets.simulate_capm(alpha=[0.0]), "alpha has the wrong shape"),
-    "not a matrix": (lambda: datasets.simulate_dynamic_regression(start=[1.0, 2.0]), "start is not a matrix"),
+    "not a matrix": (
+        lambda: datasets.simulate_dynamic_regression(start=[1.0, 2.0]),
+        "start has the wrong shape: got .2,.; expected .2, any.",
+    ),
     "share": (lambda: datasets.simulate_atsm(missing=1.0), "missing must be a share"),
     "explosive": (lambda: datasets.simulate_atsm(K_P=-np.eye(3)), "not stationary"),
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
-from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..engine.model_score import overrides
 from ..engine.representation import Mixin, preserved
@@ -29,7 +29,6 @@ class Fitting(Generic[R], Mixin):
     """Mixin of the models that estimates them from their layout."""
 
     layout: ParameterLayout
-    _written_initialization: Initialization | None
 
     def problem(self, estep: str = "auto") -> EstimationProblem:
         """Return the estimation problem: free parameters, E-step and exact score."""
@@ -82,10 +81,6 @@ class Fitting(Generic[R], Mixin):
         """Whether `average_information` exists, and takes less time than differences of the score."""
         return False
 
-    def average_information(self, params: Array) -> Array:
-        """Return the average of the observed and the expected information at a full parameter vector."""
-        raise NotImplementedError
-
     def estimate(self, request: FitRequest) -> FitResult:
         """Check the sample and run a fit. The state of the model does not change."""
         check_request(request)
@@ -124,15 +119,9 @@ class Fitting(Generic[R], Mixin):
         with self.fix_params(fixed):
             return self.estimate(FitRequest(start_params=start_params, method="lbfgs"))
 
-    @contextmanager
-    def preserved(self) -> Iterator[None]:
+    def preserved(self) -> AbstractContextManager[None]:
         """Restore the representation on exit. Only one thread can enter at a time."""
-        with preserved(self, in_place=False):  # `update` replaces arrays
-            written = self._written_initialization
-            try:
-                yield
-            finally:
-                self._written_initialization = written
+        return preserved(self, in_place=False)  # `update` replaces arrays
 
     def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
         """
@@ -272,7 +261,13 @@ class Fitting(Generic[R], Mixin):
         DataError, ParameterError, SpecificationError
             If the sample, the start values or an option are invalid.
         """
-        _check_cov_type(cov_type, cov_kwds)
+        cov_type = cov_type_of("oim" if cov_type is None else cov_type)
+        if cov_kwds not in (None, {}):
+            raise SpecificationError(
+                "Covariance options (cov_kwds) are not supported",
+                got=repr(cov_kwds),
+                remedy="Leave them out.",
+            )
         shows = n_jobs == 1
         request = FitRequest(
             start_params=self._start_vector(start_params, transformed, includes_fixed),
@@ -286,25 +281,12 @@ class Fitting(Generic[R], Mixin):
             return cast(R, outcome.params)
         for message, category in outcome.warnings:
             warn(message, category)
-        run = self.filter if low_memory else self.smooth
-        options = {"low_memory": True} if low_memory else {}
-        res = run(
-            outcome.params, includes_fixed=True, cov_type=cov_type or "oim", cov_kwds=cov_kwds, **options
-        )
+        run = partial(self.filter, low_memory=True) if low_memory else self.smooth
+        res = run(outcome.params, includes_fixed=True, cov_type=cov_type, cov_kwds=cov_kwds)
         res._results.attach(outcome, full_output)
-        if cov_type != "none":
+        if cov_type.name != "none":
             _ = res.identification  # it warns of parameters that are not identified
         return cast(R, res)
-
-
-def _check_cov_type(cov_type: object, cov_kwds: object) -> None:
-    """Check ``cov_type`` and ``cov_kwds`` before the fit."""
-    if cov_type is not None:
-        cov_type_of(cov_type)
-    if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
-        raise SpecificationError(
-            "Covariance options (cov_kwds) are not supported", got=repr(cov_kwds), remedy="Leave them out."
-        )
 
 
 def _in_shape(value: object, key: str, shape: tuple[int, int]) -> Array:

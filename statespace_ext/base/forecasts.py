@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import PredictionResults
 
 from ..engine.arguments import names_among, positive_integer, probability
@@ -102,7 +101,7 @@ def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: C
         )
     require_covariances(results)
     out = prediction._results
-    centre, several = out._predicted_mean, out._var_pred_mean.ndim == 3
+    centre, p = out._predicted_mean, results.model.k_endog
     run = results.model.smooth if out.information_set == "smoothed" else results.model.filter
 
     def _mean(params: Array) -> Array:
@@ -113,13 +112,11 @@ def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: C
             found = np.asarray(again(at)._results._predicted_mean)
         return np.where(np.isfinite(centre), found, 0.0)
 
-    variance = out._var_pred_mean if several else out._var_pred_mean[:, None, None]
+    variance = out._var_pred_mean.reshape(-1, p, p)
     slopes, cov, moves = results.param_slopes(_mean)
-    if not several:
-        slopes = slopes[:, None]
     sd = np.sqrt(np.clip(np.diagonal(variance, axis1=1, axis2=2), 0.0, None))
     least = ROUNDING * (sd + np.abs(np.nan_to_num(centre)).reshape(sd.shape))
-    total = variance + delta_covariance(slopes, cov, moves, least)
+    total = variance + delta_covariance(slopes.reshape(*sd.shape, -1), cov, moves, least)
     of_each = np.diagonal(total, axis1=1, axis2=2)
     if np.isfinite(sd).any() and not np.isfinite(of_each).any():
         lost = ~np.isfinite(np.diag(results.params_cov.cov))
@@ -130,7 +127,7 @@ def with_param_uncertainty(results: StateSpaceResults, prediction: Any, again: C
             remedy="Use param_uncertainty=False, fix these parameters, or choose another cov_type; `summary` "
             "says why they have none.",
         )
-    out._var_pred_mean = total if several else total[:, 0, 0]
+    out._var_pred_mean = total.reshape(out._var_pred_mean.shape)
 
 
 def require_covariances(results: StateSpaceResults) -> None:
@@ -142,12 +139,6 @@ def require_covariances(results: StateSpaceResults) -> None:
             got="low_memory=True",
             remedy="Call `model.smooth(res.params)`, and use the results that it returns.",
         )
-
-
-def starts_from_earlier_data(initialization: Initialization) -> Initialization:
-    """Mark an initialization whose moments come from earlier data at the estimates, and return it."""
-    initialization.from_earlier_data = True
-    return initialization
 
 
 class Forecasts(Mixin):
@@ -257,23 +248,21 @@ class Forecasts(Mixin):
             raise SpecificationError(
                 "levels must not be empty", got=repr(levels), expected="numbers between 0 and 1"
             )
-        back = None if history is None else positive_integer(history, "history")
         require_covariances(self)
-        out = self.get_forecast(steps, param_uncertainty=param_uncertainty, **kwargs)._results
-        h = len(out._predicted_mean)
-        back = min(self.nobs, max(3 * h, 20) if back is None else back)
+        found = self.get_forecast(steps, param_uncertainty=param_uncertainty, **kwargs)
+        both = (found.predicted_mean, found.se_mean)
+        mean, se = (np.asarray(each).reshape(-1, len(names)) for each in both)
+        h = len(mean)
+        back = min(self.nobs, max(3 * h, 20) if history is None else positive_integer(history, "history"))
         columns = [names.index(name) for name in chosen]
-        variance = out._var_pred_mean
-        variance = np.diagonal(variance, axis1=1, axis2=2) if variance.ndim == 3 else variance
-        mean = out._predicted_mean.reshape(h, -1)
         past, ahead = self.model.endog[self.nobs - back :], np.full(mean.shape, np.nan)
         values = (
             np.concatenate([past, ahead]),
             np.concatenate([np.full(past.shape, np.nan), mean]),
-            np.concatenate([np.zeros(past.shape), np.sqrt(variance.reshape(h, -1))]),
+            np.concatenate([np.zeros(past.shape), se]),
         )
         calendar, n = self.model.calendar, int(self.nobs)
-        index = calendar.between(n - back, n + h - 1, calendar.taken(out.row_labels))
+        index = calendar.between(n - back, n + h - 1, calendar.taken(found.row_labels))
         frames = [pd.DataFrame(each[:, columns], index, chosen) for each in values]
         words = "uncertainty of the parameters included" if param_uncertainty else "given the parameters"
         return plot_forecast(*frames, levels=coverages, band=words, fig=fig, figsize=figsize)
@@ -304,10 +293,9 @@ class OutOfSample(Mixin):
         """Return the matrices of periods after the sample, for prediction and simulation."""
         vector = self.handle_params(params, transformed, includes_fixed)
         kwargs = self.patterns_ahead(vector, exog, out_of_sample, kwargs)
-        state_exog = kwargs.pop("state_exog", None)
         future = {
-            "obs_intercept": self._future(exog, self.k_exog, out_of_sample, "exog"),
-            "state_intercept": self._future(state_exog, self.k_state_exog, out_of_sample, "state_exog"),
+            "obs_intercept": self._future(exog, out_of_sample, "exog"),
+            "state_intercept": self._future(kwargs.pop("state_exog", None), out_of_sample, "state_exog"),
         }
         system, whole = self.system(vector), None
         for name in MATRICES:
@@ -332,12 +320,9 @@ class OutOfSample(Mixin):
     ) -> System | None:
         """Return the system over the sample and later periods, or None if a clone cannot have these."""
         index: pd.Index | None = None
-        changed: dict[str, object] = {}
         if self.calendar.given:
             labels = self.calendar.taken(future_labels(exog, self.k_exog))
             index = self.calendar.between(0, self.nobs + steps - 1, labels)
-        if self.data.row_labels is None and index is not None:
-            index, changed = None, {"dates": index}
 
         def _longer(sample: Array, later: Array, names: Sequence[str]) -> Any:
             rows = np.concatenate([sample, later])
@@ -353,7 +338,7 @@ class OutOfSample(Mixin):
         if np.ndim(self.data.orig_endog) == 1:
             endog = endog.squeeze(axis=1)
         try:
-            return self.clone(endog, **regressors, **changed).system(params)
+            return self.clone(endog, **regressors).system(params)
         except (StateSpaceError, ValueError, TypeError, IndexError, KeyError):
             return None
 
@@ -367,20 +352,19 @@ class OutOfSample(Mixin):
         """Return an intercept for future regressors; None: it is that of a model of all periods."""
         return None
 
-    def _future(self, value: object, columns: int, steps: int, name: str) -> Array | None:
+    def _future(self, value: object, steps: int, name: str) -> Array | None:
         """Return the rows of future regressors that affect periods after the sample; None without any."""
+        columns = len(self.regressor_names[name])
         if not columns:
-            if value is not None:
-                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
             return None
         if value is None:
             raise DataError(
                 f"Out-of-sample periods need future values of {name}",
                 expected=f"{steps} rows of {columns} columns",
             )
+        rows = self._checked_rows(value, name, steps)
         if name == "exog":
-            return self._checked_rows(value, name, "Future exog", steps)
-        rows = self._checked_rows(value, name, "Future state_exog", steps)
+            return rows
         return np.concatenate([rows[1:], np.zeros((1, columns))])  # the first row is in the sample
 
     def future_rows(self, value: Any, name: str) -> Array:
@@ -410,7 +394,7 @@ class OutOfSample(Mixin):
         unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
         if state_exog is None or not unknown.any():
             return self
-        rows = self._checked_rows(state_exog, "state_exog", "Future state_exog")
+        rows = self._checked_rows(state_exog, "state_exog")
         changed: dict[str, object] = {}
         if self.user_initialization is not None:
             changed["initialization"] = self.user_initialization
@@ -423,7 +407,7 @@ class OutOfSample(Mixin):
         )
         return self.clone(self.data.orig_endog, self.data.orig_exog, state_exog=inputs, **changed)
 
-    def _checked_rows(self, value: object, name: str, what: str, steps: int | None = None) -> Array:
+    def _checked_rows(self, value: object, name: str, steps: int | None = None) -> Array:
         """
         Return future regressors as an array.
 
@@ -436,7 +420,7 @@ class OutOfSample(Mixin):
         rows, columns = self.future_rows(value, name), len(self.regressor_names[name])
         if rows.shape[1] != columns or steps not in (None, len(rows)):
             expected = f"rows of {columns} columns" if steps is None else f"({steps}, {columns})"
-            raise DataError(f"{what} has the wrong shape", got=rows.shape, expected=expected)
+            raise DataError(f"Future {name} has the wrong shape", got=rows.shape, expected=expected)
         if name == "state_exog":
             first, last = rows[0], self.state_exog[-1]
             known = ~np.isnan(last)
@@ -462,7 +446,7 @@ class OutOfSample(Mixin):
             If the number of rows differs from the number of periods, or the first row contradicts the last
             row of the sample.
         """
-        rows = self._checked_rows(value, "state_exog", "state_exog of the new periods", steps)
+        rows = self._checked_rows(value, "state_exog", steps)
         return rows[:1], np.concatenate([rows[1:], np.full((1, self.k_state_exog), np.nan)])
 
     def unknown_next(self, params: Array) -> Array:
@@ -474,10 +458,6 @@ class OutOfSample(Mixin):
             moved = self.input_part(params, each)
             out = np.any(moved[:, 1:] != moved[:, :1], axis=1)
         return out
-
-    def input_part(self, params: Array, state_exog: Array) -> Array:
-        """Return the contribution of rows of ``state_exog`` to the state intercept, (k_states, rows)."""
-        raise NotImplementedError
 
     def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:
         """

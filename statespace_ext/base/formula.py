@@ -35,19 +35,19 @@ class FormulaDesign:
         The data. Only the columns on the right-hand side are stored.
     info : patsy.DesignInfo
         The design of patsy.
+
+    Attributes
+    ----------
+    columns : list of str
+        The columns that new data must contain.
     """
 
     def __init__(self, formula: str, data: pd.DataFrame, info: patsy.DesignInfo) -> None:
         self.formula = formula
-        self.names = list(info.column_names)
         used = {name for factor in info.factor_infos for name in _names(factor.name())}
-        self.data = data[[column for column in data.columns if column in used]].copy()
+        self.columns = [column for column in data.columns if column in used]
+        self.data = data[self.columns].copy()
         self._info: patsy.DesignInfo | None = info
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that new data must contain."""
-        return list(self.data.columns)
 
     @property
     def info(self) -> patsy.DesignInfo:
@@ -62,21 +62,15 @@ class FormulaDesign:
         if self._info is None:
             desc = patsy.ModelDesc([], patsy.ModelDesc.from_formula(self.formula).rhs_termlist)
             try:
-                info = patsy.dmatrix(desc, self.data, patsy.EvalEnvironment([_NAMESPACE])).design_info
+                self._info = patsy.dmatrix(desc, self.data, patsy.EvalEnvironment([_NAMESPACE])).design_info
             except patsy.PatsyError as error:
-                raise self._lost(_first_line(error)) from error
-            if list(info.column_names) != self.names:
-                raise self._lost(f"columns {shown(info.column_names)}")
-            self._info = info
+                raise UnsupportedError(
+                    f"The formula {self.formula!r} cannot be evaluated again after pickling",
+                    got=_first_line(error),
+                    expected="functions of numpy (np), pandas (pd) or patsy, and data alone",
+                    remedy="Build the model again by from_formula, or pass the regressors themselves.",
+                ) from error
         return self._info
-
-    def _lost(self, reason: str) -> UnsupportedError:
-        return UnsupportedError(
-            f"The formula {self.formula!r} cannot be evaluated again after pickling",
-            got=reason,
-            expected="functions of numpy (np), pandas (pd) or patsy, and data alone",
-            remedy="Build the model again by from_formula, or pass the regressors themselves.",
-        )
 
     def __getstate__(self) -> dict[str, object]:
         """Return the state without the design of patsy."""
@@ -342,6 +336,4 @@ class ByFormula(StateSpaceModel[R]):
         **kwargs
             Constructor arguments to change.
         """
-        model = super().clone(endog, self.regressors(exog), **kwargs)
-        model.design_info = self.design_info
-        return model
+        return super().clone(endog, self.regressors(exog), **kwargs)

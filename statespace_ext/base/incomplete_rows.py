@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 
 from ..display import Displayed
 from ..engine.exact_start import system_of
@@ -20,6 +18,7 @@ from ..engine.system import System, with_time
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import Row, Rows, at
 from ..numerics.linear_algebra import Array, scaled_solve, symmetrize
+from .states import smoothed_output
 
 if TYPE_CHECKING:
     from .results import StateSpaceResults
@@ -125,7 +124,7 @@ class IncompleteRows(Mixin):
                 got=f"{shown(varying)} of {now.nobs} periods, impacts up to period {end - 1}",
                 remedy="Append empty rows to the data, with their regressors.",
             )
-        return news(system, before, now, start, end, revisions_details_start, state_index)
+        return news(system, before.endog.T, now.endog.T, start, end, revisions_details_start, state_index)
 
     def _labelled(self, values: Array) -> pd.DataFrame | pd.Series:
         """Return values with the type and labels of the data."""
@@ -133,35 +132,25 @@ class IncompleteRows(Mixin):
         return frame.iloc[:, 0] if isinstance(self.model.data.orig_endog, pd.Series) else frame
 
 
-def smoothed_output(results: StateSpaceResults) -> SmootherResults:
-    """Return the output of the smoother; raise an error without smoothed states."""
-    out = results.smoother_results
-    if out is None or out.smoothed_state is None:
-        raise SpecificationError(
-            "The states were not smoothed",
-            remedy="Call `model.smooth(res.params)`, and use the results that it returns.",
-        )
-    return out
-
-
 def _require_same(system: System, before: System, nobs: int) -> None:
     """Raise an error if two results differ in more than their data."""
-    mine, theirs = with_time(system), with_time(before)
     different = []
-    for name, value in mine.items():
+    for name, value in with_time(system).items():
         periods = nobs if name in ("design", "obs_intercept", "obs_cov") else max(nobs - 1, 1)
-        first, second = (each[..., :periods] for each in (value, theirs[name]))
-        if not (first.shape[:-1] == second.shape[:-1] and np.allclose(first, second, rtol=1e-8, atol=0.0)):
+        if not _agree(value[..., :periods], with_time(before)[name][..., :periods]):
             different.append(name)
-    for name in ("initial_state", "initial_state_cov"):
-        if not np.allclose(getattr(system, name), getattr(before, name), rtol=1e-8, atol=0.0):
-            different.append(name)
+    starts = ("initial_state", "initial_state_cov")
+    different += [name for name in starts if not _agree(getattr(system, name), getattr(before, name))]
     if different:
         raise SpecificationError(
             "Both results must have the same parameters, regressors and initial distribution",
             got=f"different {shown(different)}",
             remedy="Make one from the other: `updated.apply(previous_data)` or `previous.append(new_data)`.",
         )
+
+
+def _agree(first: Array, second: Array) -> bool:
+    return first.shape[0] == second.shape[0] and np.allclose(first, second, rtol=1e-8, atol=0.0)
 
 
 _SAME = 1e-10
@@ -171,14 +160,6 @@ _TOGETHER = 512
 _UPDATES = ("update_realized", "update_forecasts", "news", "gain", "update_impacts")
 _REVISIONS = ("revised_all", "revised_prev_all", "revisions_all")
 _DETAILS = ("revised", "revised_prev", "revisions", "revision_weights", "revision_detailed_impacts")
-
-
-class States(NamedTuple):
-    """E[x_t|Y] (k, nobs), P_t (k, k, nobs) after the first rows of a diffuse start, and their number."""
-
-    mean: Array
-    predicted_cov: Array
-    nobs_diffuse: int
 
 
 class Vintage:
@@ -191,34 +172,19 @@ class Vintage:
         The matrices.
     endog : ndarray, (nobs, p)
         The data; NaN marks a missing value.
-    periods : int
-        Number of periods of interest: ``nobs`` or more.
-    states : States, optional
-        What a smoother made of the data; by default one is run.
+
+    Attributes
+    ----------
+    states : ndarray, (k, nobs)
+        E[x_t|Y].
     """
 
-    def __init__(self, system: System, endog: Array, periods: int, states: States | None = None) -> None:
-        self._system, self._periods, self._nobs = system, periods, len(endog)
-        self.matrices = with_time(system)
-        after = np.full((periods - len(endog), endog.shape[1]), np.nan)
+    def __init__(self, system: System, endog: Array) -> None:
+        self._system, self._nobs, self.matrices = system, len(endog), with_time(system)
         Z, d, H = (self.matrices[name] for name in ("design", "obs_intercept", "obs_cov"))
-        self.rows = Rows(np.concatenate([endog, after]), Z, d, H)
-        if states is None:
-            states = States(*Smoother(endog, system.k_states, system.selection.shape[1]).states(system))
-        self._smoothed = states
-
-    @cached_property
-    def states(self) -> Array:
-        """E[x_t|Y] of all periods of interest, (k, periods)."""
-        return self._continued(self._smoothed.mean, self.matrices["state_intercept"])
-
-    def _continued(self, states: Array, intercept: Array | None = None) -> Array:
-        """Return states (k, nobs, ..), and those that follow the data."""
-        out = [states]
-        for t in range(self._nobs - 1, self._periods - 1):
-            following = at(self.matrices["transition"], t) @ out[-1][:, -1]
-            out.append((following if intercept is None else following + at(intercept, t))[:, None])
-        return np.concatenate(out, axis=1)
+        self.rows = Rows(endog, Z, d, H)
+        smoother = Smoother(endog, system.k_states, system.selection.shape[1])
+        self.states, self._predicted_cov, self._diffuse = smoother.states(system)
 
     def weights(self, cells: Array, start: int) -> Array:
         """
@@ -233,11 +199,10 @@ class Vintage:
 
         Returns
         -------
-        ndarray, (periods - start, k, m)
+        ndarray, (nobs - start, k, m)
         """
-        diffuse, k = self._smoothed.nobs_diffuse, self._system.k_states
-        out = np.empty((k, self._periods - start, len(cells)))
-        early = (cells[:, 0] < diffuse) | (start < diffuse)
+        out = np.empty((self._system.k_states, self._nobs - start, len(cells)))
+        early = (cells[:, 0] < self._diffuse) | (start < self._diffuse)
         if early.any():
             out[:, :, early] = self._differences(cells[early])[:, start:]
         late = np.flatnonzero(~early)
@@ -253,7 +218,7 @@ class Vintage:
         """Return F^{-1} Z with zeros for missing cells, Z' F^{-1} Z, P_t and T, from a period on."""
         out = []
         for t in range(first, self._nobs):
-            o, P = self.rows.seen[t], self._smoothed.predicted_cov[:, :, t]
+            o, P = self.rows.seen[t], self._predicted_cov[:, :, t]
             Z, H, T = (at(self.matrices[name], t) for name in ("design", "obs_cov", "transition"))
             U = np.zeros(Z.shape)
             if o.any():
@@ -278,15 +243,15 @@ class Vintage:
             back = T.T @ adjoint
             adjoint = errors[t - first] + back - S @ (P @ back)
             out[:, t] = predicted[t - first] + P @ adjoint
-        return self._continued(out)
+        return out
 
     def _differences(self, cells: Array) -> Array:
         """Return the changes of the smoothed states (k, .., m) as single cells change by one."""
-        data, out = self.rows.endog[: self._nobs], []
+        out = []
         for t, i in cells.tolist():
-            endog, step = data.copy(), float(np.nanstd(data[:, i])) or 1.0
+            endog, step = self.rows.endog.copy(), float(np.nanstd(self.rows.endog[:, i])) or 1.0
             endog[t, i] += step
-            out.append((Vintage(self._system, endog, self._periods).states - self.states) / step)
+            out.append((Vintage(self._system, endog).states - self.states) / step)
         return np.stack(out, axis=2)
 
 
@@ -317,8 +282,9 @@ class Predictions:
     @property
     def mean(self) -> Array:
         """The predictions, (periods, p)."""
-        states = self._vintage.states.T[self._start :]
-        return np.array([row.mean(x) for row, x in zip(self._rows, states, strict=False)])
+        return np.array(
+            [row.mean(self._vintage.states[:, t]) for t, row in enumerate(self._rows, self._start)]
+        )
 
     def weights(self, cells: Array) -> Array:
         """Return the derivatives of the predictions with respect to cells of the data, (periods, p, m)."""
@@ -343,12 +309,12 @@ def _joined(missing: Row, observed: Row, seen: Array) -> Row:
 
 def news(
     system: System,
-    earlier: SmootherResults,
-    later: SmootherResults,
+    before: Array,
+    after: Array,
     start: int,
     end: int,
-    details_start: bool | int = True,
-    state_index: Array | None = None,
+    details_start: bool | int,
+    state_index: Array | None,
 ) -> SimpleNamespace:
     r"""
     Return the effects of new and revised observations on predictions of cells.
@@ -361,13 +327,13 @@ def news(
     Parameters
     ----------
     system : System
-        The matrices, by period of ``later`` where they vary.
-    earlier, later : SmootherResults
-        The smoothed states of both data sets. The second must be at least as long as the first.
+        The matrices, by period of ``after`` where they vary.
+    before, after : ndarray, (nobs, p)
+        Both data sets. The second must be at least as long as the first.
     start, end : int
         The periods of the cells from ``start`` to ``end``, which is excluded.
     details_start : bool or int
-        The first period whose revisions have weights, counted from the end of ``earlier`` if negative. True
+        The first period whose revisions have weights, counted from the end of ``before`` if negative. True
         means all periods, False none.
     state_index : ndarray of int, optional
         The states whose changes enter weights and impacts. If given, the noise does not enter.
@@ -377,32 +343,22 @@ def news(
     SimpleNamespace
         With the attributes of `SmootherResults.news` (``revision_results`` is None).
     """
-    before, after = earlier.endog.T, later.endog.T
-    known = np.full(after.shape, np.nan)
-    known[: len(before)] = before
-    was = ~np.isnan(known)
-    changed = was & ~(np.abs(after - known) <= _SAME)
+    nobs, periods = len(before), max(end, len(after))
+    before, after = (_with_empty_rows(each, periods) for each in (before, after))
+    was = ~np.isnan(before)
+    changed = was & ~(np.abs(after - before) <= _SAME)
     updates, revised = np.argwhere(~was & ~np.isnan(after)), np.argwhere(changed)
-    periods = max(end, len(after))
-    old, new = (
-        Vintage(
-            system,
-            each.endog.T,
-            periods,
-            States(each.smoothed_state, each.predicted_state_cov, int(each.nobs_diffuse)),
-        )
-        for each in (earlier, later)
-    )
-    middle = Vintage(system, np.where(was, after, np.nan), periods) if len(revised) else old
+    old, new = Vintage(system, before), Vintage(system, after)
+    middle = Vintage(system, np.where(was, after, np.nan)) if len(revised) else old
     first, between, now = (
         Predictions(*pair, start, end, state_index) for pair in ((old, old), (middle, middle), (new, middle))
     )
     if isinstance(details_start, (bool, np.bool_)):
-        details_start = 0 if details_start else len(before)
-    detailed_from = int(details_start) + (len(before) if details_start < 0 else 0)
+        details_start = 0 if details_start else nobs
+    detailed_from = int(details_start) + (nobs if details_start < 0 else 0)
     detailed = revised[revised[:, 0] >= detailed_from]
     cells = tuple(revised.T)
-    revisions = (after[cells], known[cells], after[cells] - known[cells]) if len(revised) else (None,) * 3
+    revisions = (after[cells], before[cells], after[cells] - before[cells]) if len(revised) else (None,) * 3
     forecasts = np.array([middle.rows(t).mean(middle.states[:, t])[i] for t, i in updates.tolist()])
     return SimpleNamespace(
         prev_impacted_forecasts=first.mean.T,
@@ -417,8 +373,12 @@ def news(
         state_index=state_index,
         **_impacts(_UPDATES, now, updates, after[tuple(updates.T)], forecasts),
         **dict(zip(_REVISIONS, revisions, strict=True)),
-        **_impacts(_DETAILS, between, detailed, after[tuple(detailed.T)], known[tuple(detailed.T)]),
+        **_impacts(_DETAILS, between, detailed, after[tuple(detailed.T)], before[tuple(detailed.T)]),
     )
+
+
+def _with_empty_rows(endog: Array, periods: int) -> Array:
+    return np.concatenate([endog, np.full((periods - len(endog), endog.shape[1]), np.nan)])
 
 
 def _places(cells: Array) -> list[tuple[int, int]]:

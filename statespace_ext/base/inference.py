@@ -12,7 +12,7 @@ from ..engine.arguments import arguments_of
 from ..engine.representation import Mixin
 from ..exceptions import SpecificationError, UnsupportedError, shown
 from ..inference.bootstrap import bootstrap as bootstrap_of
-from ..inference.information import delta_method
+from ..inference.information import delta_errors
 from ..inference.profile import profile as profile_of
 from ..inference.windows import rolling_fit
 from ..numerics.differences import jacobian, nan_outside
@@ -84,16 +84,10 @@ class Derived(Mixin):
     def _with_errors(self, function: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Return a function of a full parameter vector and its standard errors by the delta method."""
         params, free = np.asarray(self.params, dtype=float), self._free_places
-
-        def _at(values: Array) -> Array:
-            full = params.copy()
-            full[free] = values
-            return function(full)
-
         with self._as_it_was():
-            steps = self.model.difference_steps(params)[free]
-        cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]
-        return delta_method(_at, params[free], cov, steps)
+            steps = self.model.difference_steps(params)
+        slopes = jacobian(function, params, steps, places=free)
+        return function(params), delta_errors(slopes, np.asarray(self.params_cov.cov)[np.ix_(free, free)])
 
     @property
     def _free_places(self) -> Array:
@@ -123,15 +117,12 @@ class Derived(Mixin):
 
     def _least_moves(self, params: Array) -> Array:
         """Return the smallest steps for variances at zero, relative to their scale; zero for others."""
-        out, sizes = np.zeros(len(params)), self.model.variance_sizes(params)
-        lost = ~np.isfinite(np.diag(self.params_cov.cov))
-        for key, size in sizes.items():
-            block = self.model.layout.blocks.get(key)
-            if block is not None and len(block.names):
-                places = self.model.layout.positions(block.names)
-                scale = np.sqrt(size[block.rows] * size[block.columns])
-                np.maximum.at(out, places, 1e-6 * scale)
-        return np.where(lost, out, 0.0)
+        layout, out = self.model.layout, np.zeros(len(params))
+        for key, size in self.model.variance_sizes(params).items():
+            if key in layout.blocks:
+                block = layout.blocks[key]
+                np.maximum.at(out, layout.index[key], 1e-6 * np.sqrt(size[block.rows] * size[block.columns]))
+        return np.where(np.isfinite(np.diag(self.params_cov.cov)), 0.0, out)
 
     # -- linear restrictions ---------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from statsmodels.tsa.statespace.initialization import Initialization
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 from ..em.updates import StateStructure
-from ..engine.arguments import one_of, only
+from ..engine.arguments import one_of
 from ..engine.calendars import Labelled
 from ..engine.compat import require_factorable, without_absolute_tolerances
 from ..engine.exact_results import ExactStartResults, require_draws, with_exact_start
@@ -44,8 +44,7 @@ from ..engine.validation import (
     regressor_names,
     relabelled,
 )
-from ..exceptions import DataError, ParameterError, StateSpaceError, UnsupportedError
-from ..numerics.differences import central_differences
+from ..exceptions import DataError, ParameterError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout, checked_values
 from ..params.parse import check_covariance
@@ -93,8 +92,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     Raises
     ------
     DataError
-        If the data are not numeric, have infinite values or different lengths, or statsmodels rejects their
-        dates.
+        If the data are not numeric, have infinite values or different lengths, or their dates are invalid.
     """
 
     _res_classes: dict[str, tuple[type, type]] = {"fit": (StateSpaceResults, StateSpaceResultsWrapper)}
@@ -113,20 +111,8 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     ) -> None:
         self._given = deepcopy(self._given) if given is None else given
         endog, exog, state_exog, dates = _checked_data(endog, exog, state_exog, dates)
-        try:
-            super().__init__(
-                endog,
-                k_states,
-                exog=exog,
-                dates=dates,
-                freq=freq,
-                k_posdef=k_posdef,
-                results_class=ExactStartResults,
-            )
-        except StateSpaceError:
-            raise
-        except (ValueError, TypeError) as error:
-            raise DataError("statsmodels rejects the data or their dates", got=error) from error
+        options = {"k_posdef": k_posdef, "results_class": ExactStartResults}
+        super().__init__(endog, k_states, exog=exog, dates=dates, freq=freq, **options)
         self.regressor_names = {
             "exog": regressor_names(exog, "x"),
             "state_exog": regressor_names(state_exog, "u"),
@@ -135,7 +121,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         self.state_inputs = None if self.state_exog is None else np.nan_to_num(self.state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
         without_absolute_tolerances(self.ssm)
-        self._written_initialization: Initialization | None = None
         self._own_by_thread()
 
     def _own_by_thread(self) -> None:
@@ -144,21 +129,15 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         self._private = threading.local()
 
     def __getstate__(self) -> dict[str, object]:
-        """Return the state without the private smoothers; keep whether the user set the initialization."""
-        own = not self._removed and self.ssm.initialization is self._written_initialization
-        state = {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
-        return {**state, "_written_initialization": own}
+        """Return the state without the private smoothers."""
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_private")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore the state, and whether the initialization is that of the model or of the user."""
+        """Restore the state."""
         self.__dict__.update(state)
         self._own_by_thread()
-        if self._removed:
-            return
-        forget_compiled(self.ssm)
-        self._written_initialization = (
-            self.ssm.initialization if state["_written_initialization"] else _FOREIGN
-        )
+        if not self._removed:
+            forget_compiled(self.ssm)
 
     def __dir__(self) -> list[str]:
         """List the attributes for users."""
@@ -168,6 +147,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         """Create the representation; see `MLEModel.initialize_statespace`."""
         self.ssm = LazySmoother(self.endog.shape[1], self.k_states, nobs=len(self.endog), **kwargs)
         self.ssm.bind(self.endog.T)
+        self.ssm.written_initialization = None
         self.k_endog = self.ssm.k_endog
 
     # -- statsmodels' interface ------------------------------------------------------------------------
@@ -176,9 +156,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     def param_names(self) -> list[str]:
         """The names of the parameters."""
         return list(self.layout.names) or NoNames()
-
-    def _get_init_kwds(self) -> dict[str, object]:
-        return dict(self._given)
 
     def matrices(self, params: object) -> dict[str, Array]:
         """
@@ -219,6 +196,8 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if isinstance(initialization, Initialization):
             kwargs = {key: value for key, value in kwargs.items() if key != "initialization"}
         model = type(self)(endog, **{**self._given, **kwargs})
+        if "design_info" in vars(self):  # the formula of `from_formula`
+            model.design_info = self.design_info
         if isinstance(initialization, Initialization):
             model.ssm.initialization = initialization
         return model
@@ -282,14 +261,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         for key in sorted(layout.covariances & set(layout.blocks)):
             check_covariance(layout.blocks[key], key)
 
-    def transform_params(self, unconstrained: Array) -> Array:
-        """Return the vector unchanged, since the parameters are the variances and covariances themselves."""
-        return self.layout.vector(unconstrained)
-
-    def untransform_params(self, constrained: Array) -> Array:
-        """Return the vector unchanged."""
-        return self.layout.vector(constrained)
-
     def update(
         self,
         params: object,
@@ -309,10 +280,10 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:
-            own = self.ssm.initialization is self._written_initialization
+            own = self.ssm.initialization is self.ssm.written_initialization
             write(self.ssm, system, start=own)
             if own:
-                self._written_initialization = self.ssm.initialization
+                self.ssm.written_initialization = self.ssm.initialization
             else:
                 require_stationary(stationary_radius(self.ssm))
         return vector
@@ -341,7 +312,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         initialization = self.ssm.initialization
         if has_part(initialization, "diffuse") and not isinstance(result, LazyResults):
             system = self.system(np.asarray(params, dtype=float))
-            if initialization is not self._written_initialization:
+            if initialization is not self.ssm.written_initialization:
                 system = replace(system, initialization_type="custom", initialization=initialization)
             with named_singularity():
                 with_exact_start(result, self.private_smoother, system)
@@ -359,13 +330,9 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     def private_smoother(self) -> Smoother:
         """A smoother for the data of the model. It shares no state with the model or with other threads."""
         if not hasattr(self._private, "smoother"):
+            size = self.k_states, self.ssm.k_posdef
             self._private.smoother = Smoother(
-                self.endog,
-                self.k_states,
-                self.ssm.k_posdef,
-                self.exog,
-                self.state_inputs,
-                given_start=self._given_start,
+                self.endog, *size, self.exog, self.state_inputs, given_start=self._given_start
             )
         return cast(Smoother, self._private.smoother)
 
@@ -378,7 +345,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     def user_initialization(self) -> Initialization | None:
         """The initialization that the user set on ``ssm``; None if it is that of the model."""
         initialization = self.ssm.initialization
-        return None if initialization is self._written_initialization else initialization
+        return None if initialization is self.ssm.written_initialization else initialization
 
     @property
     def current_initialization(self) -> str:
@@ -424,31 +391,19 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         transformed, includes_fixed : bool
             As in `MLEModel.loglike`.
         """
-        vector = self.handle_params(params, *args[:2], **only(kwargs, "transformed", "includes_fixed"))
+        vector, _ = self._vector_and_free(params, *args[:2], **kwargs)
         with named_singularity():
             return self.private_smoother.loglike(self.initialized_system(vector))
 
     def score(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the exact gradient of the log-likelihood from one smoother pass."""
-        given = only(kwargs, "transformed", "includes_fixed")
-        vector, free = self._vector_and_free(params, *args[:2], **given)
+        vector, free = self._vector_and_free(params, *args[:2], **kwargs)
         return self.loglike_and_score(vector)[1][free]
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
-        """
-        Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass.
-
-        If a covariance matrix is singular in an exact-diffuse period, the exact gradient is not available.
-        The gradient is then computed from differences of the log-likelihood.
-        """
-        try:
-            with named_singularity():
-                score = system_score(
-                    self.private_smoother, self.initialized_system(params), self.score_matrices
-                )
-        except UnsupportedError:
-            gradient = central_differences(lambda at: self.loglike(at, includes_fixed=True), params)
-            return self.loglike(params, includes_fixed=True), gradient
+        """Return the log-likelihood and its gradient at a full parameter vector, from one smoother pass."""
+        with named_singularity():
+            score = system_score(self.private_smoother, self.initialized_system(params), self.score_matrices)
         if self.user_initialization is not None:  # the parameters affect it only through the matrices
             nothing = np.zeros_like(score.initial_state), np.zeros_like(score.initial_state_cov)
             score = replace(score, initial_state=nothing[0], initial_state_cov=nothing[1])
@@ -509,7 +464,3 @@ def _checked_data(endog: object, exog: object, state_exog: object, dates: object
     read = read_dates(dates)
     labels = read if isinstance(read, pd.DatetimeIndex) else pd.Index(cast(Any, dates))
     return (*(relabelled(each, labels) for each in (data, outer, inner)), labels)
-
-
-_FOREIGN = Initialization(1, "diffuse")
-"""Marks that the initialization of the representation does not come from the model."""

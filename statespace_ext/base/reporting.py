@@ -16,11 +16,7 @@ from scipy.stats import norm
 from statsmodels.iolib.summary import Summary
 from statsmodels.iolib.table import SimpleTable
 from statsmodels.iolib.tableformatting import fmt_params
-from statsmodels.tsa.statespace.kalman_filter import (
-    FILTER_CHANDRASEKHAR,
-    FILTER_COLLAPSED,
-    FILTER_UNIVARIATE,
-)
+from statsmodels.tsa.statespace import kalman_filter
 from statsmodels.tsa.statespace.mlemodel import MLEResults
 
 from ..display import page
@@ -231,17 +227,13 @@ def _columns(rows: list[list[str]], titled: bool) -> tuple[list[str], int]:
     return kinds, wide
 
 
-_WIDTHS = {"-": 6.7, "+": 6.7, ".": 2.4, ",": 2.4, ":": 2.4, " ": 2.9, "m": 7.1, "w": 6.2, "W": 8.8, "M": 7.8}
-"""Widths of characters in points, in Computer Modern of 8 points; others are at most as wide as below."""
+_WIDTH = 4.7
+"""Width of a character in points, in Computer Modern of 8 points; numbers are narrower on average."""
 
 
 def _text_width(text: str) -> float:
-    """Return an upper bound of the width of a text in a LaTeX table, in points."""
-    lines = [
-        [_WIDTHS.get(each, 4.7 if each.islower() else 4.3 if each.isdigit() else 6.2) for each in line]
-        for line in text.split("\n")
-    ]
-    return max(map(sum, lines))
+    """Return the width of a text in a LaTeX table, in points."""
+    return _WIDTH * max(map(len, text.split("\n")))
 
 
 def _escaped(text: str) -> str:
@@ -280,11 +272,7 @@ TITLES = {
     "initial_state_cov": "Covariance of the first state",
 }
 """Titles of the blocks of the layout. The title of any other block is its name."""
-_FILTERS = {
-    FILTER_UNIVARIATE: "univariate",
-    FILTER_COLLAPSED: "collapsed",
-    FILTER_CHANDRASEKHAR: "Chandrasekhar",
-}
+_FILTERS = ("univariate", "collapsed", "Chandrasekhar")
 
 
 def describe_sample(endog: Array, index: pd.Index) -> str:
@@ -368,14 +356,9 @@ class Reporting(Mixin):
             "n_params": len(self.model.layout) - len(self._fixed),
             "df_residual": self.df_resid,
             "log_lik": self.llf,
-            "aic": self.aic,
-            "aicc": self.aicc,
-            "bic": self.bic,
-            "hqic": self.hqic,
-            "method": None if fit is None else fit.method,
-            "converged": None if fit is None else fit.converged,
-            "iterations": None if fit is None else fit.iterations,
-            "score_norm": np.nan if fit is None else fit.score_norm,
+            **self._criteria,
+            **{name: getattr(fit, name, None) for name in ("method", "converged", "iterations")},
+            "score_norm": getattr(fit, "score_norm", np.nan),
             "n_boundary": len(self.boundary),
         }
         return pd.DataFrame([row])
@@ -490,7 +473,8 @@ class Reporting(Mixin):
     def _sample(self) -> str:
         """Return the line of `summary` that describes the sample, the filter and the initialization."""
         res, endog = self.filter_results, self.model.endog
-        names = [name for flag, name in _FILTERS.items() if int(res.filter_method) & flag] or ["conventional"]
+        flags = {name: getattr(kalman_filter, f"FILTER_{name.upper()}") for name in _FILTERS}
+        names = [name for name in flags if int(res.filter_method) & flags[name]] or ["conventional"]
         diffuse = int(res.nobs_diffuse)
         start = f", exact diffuse start over {diffuse} period{'s' if diffuse > 1 else ''}" if diffuse else ""
         sample = f"{endog.shape[1]} series, {describe_sample(endog, self.model._index)}"
@@ -547,9 +531,6 @@ class Reporting(Mixin):
             at(getattr(out, name), complete[-1]) for name in ("design", "predicted_state_cov", "obs_cov")
         )
         cov = Z @ P @ Z.T + H
-        noise = np.diag(H)
-        if np.count_nonzero(H) == len(H) and np.all(noise > _DEPENDENT * np.diag(cov)):
-            return ""  # at least this share of each variance is specific to the series
         scale = np.sqrt(np.where(np.diag(cov) > 0, np.diag(cov), 1.0))
         values, vectors = np.linalg.eigh(cov / scale[:, None] / scale)
         names = np.array(self._series, dtype=object)[np.abs(vectors[:, 0]) > 1e-3]

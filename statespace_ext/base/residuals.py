@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,14 +12,14 @@ from scipy.stats import chi2
 from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 from statsmodels.tsa.stattools import acf
 
-from ..engine.arguments import arguments_of, one_of, options_of, positive_number, truth
+from ..engine.arguments import arguments_of, listed, one_of, options_of, positive_number, truth
 from ..engine.representation import Mixin, without
 from ..exceptions import SpecificationError, shown
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet
 from ..plots import new_figure
 from .forecasts import require_covariances
-from .incomplete_rows import smoothed_output
+from .states import smoothed_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,35 +66,24 @@ def portmanteau(series: Array, lags: Array, box_pierce: bool, model_df: int) -> 
     return np.array([statistic, chi2.sf(statistic, np.where(lags > model_df, lags - model_df, np.nan))])
 
 
-def _places(variable: object, names: list[str]) -> list[int]:
+def _place(one: object, names: list[str]) -> int:
     """
-    Return the positions of series given by numbers or names. None selects all series.
+    Return the position of a series given by its number or name.
 
     Raises
     ------
     SpecificationError
-        If a series is unknown, or the selection is empty.
+        If the series is unknown.
     """
-    if variable is None:
-        return list(range(len(names)))
-    given = list(variable) if isinstance(variable, (list, tuple, np.ndarray, pd.Index)) else [variable]
-    places = [_place(one, names) for one in given]
-    if None in places or not given:
-        unknown = [repr(one) for one, place in zip(given, places, strict=True) if place is None]
+    if isinstance(one, str) and one in names:
+        return names.index(one)
+    if not isinstance(one, (int, np.integer)) or isinstance(one, bool) or not -len(names) <= one < len(names):
         raise SpecificationError(
             "variable is unknown",
-            got=shown(unknown) or "none",
+            got=repr(one),
             expected=f"a number below {len(names)}, or a name among {shown(names)}",
         )
-    return cast("list[int]", places)
-
-
-def _place(one: Any, names: list[str]) -> int | None:
-    """Return the position of a series given by its number or name, or None."""
-    if isinstance(one, str):
-        return names.index(one) if one in names else None
-    whole = isinstance(one, (int, np.integer)) and not isinstance(one, bool)
-    return range(len(names))[one] if whole and -len(names) <= one < len(names) else None
+    return range(len(names))[one]
 
 
 class Residuals(Mixin):
@@ -262,7 +251,8 @@ class Residuals(Mixin):
             If a series is unknown, or has too few residuals.
         """
         names = [str(name) for name in self._series]
-        chosen = _places(variable, names)
+        given = names if variable is None else listed(variable) or [variable]
+        chosen = [_place(one, names) for one in given]
         fig = new_figure(fig, figsize, (10, 6.0 * len(chosen)))
         parts: Any = [fig] if len(chosen) == 1 else fig.subfigures(len(chosen), 1)
         options = {"missing": "conservative", **options_of(kwargs.pop("acf_kwargs", None), "acf_kwargs")}

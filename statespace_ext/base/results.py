@@ -31,18 +31,13 @@ from ..engine.compat import simulation_seed
 from ..engine.passes import LazyResults
 from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
-from ..engine.validation import (
-    check_same_columns,
-    endog_frame,
-    future_labels,
-    regressor_frame,
-)
-from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
+from ..engine.validation import check_same_columns, endog_frame, future_labels, regressor_frame
+from ..exceptions import DataError, SpecificationError, shown
 from ..fit.objective import FitResult
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
-from .forecasts import Forecasts, Predictions, starts_from_earlier_data, with_param_uncertainty
+from .forecasts import Forecasts, Predictions, require_covariances, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived
 from .reporting import Reporting, normal_quantile
@@ -146,7 +141,6 @@ class StateSpaceResults(
         self._own_initialization = model.user_initialization is None
         with results.held_back() if lazy else nullcontext():
             super().__init__(model, params, results, cov_type or "oim", *args, **kwargs)
-        self._states: SimpleNamespace | None = None
         self._constructed = True
 
     @property
@@ -155,12 +149,10 @@ class StateSpaceResults(
         names: list[Hashable] = np.atleast_1d(self.model.endog_names).tolist()
         return names
 
-    @property
+    @cached_property
     def states(self) -> SimpleNamespace:
         """DataFrames of the predicted, filtered and smoothed states, and of their covariances."""
-        if self._states is None:
-            self._states = frames_of_states(self)
-        return super().states
+        return frames_of_states(self)
 
     # -- the model as it was at the pass of the filter -------------------------------------------------
 
@@ -179,7 +171,7 @@ class StateSpaceResults(
             if not self._own_initialization:
                 model.ssm.initialization = own.initialization
             elif model.user_initialization is not None:
-                model.ssm.initialization = model._written_initialization = own.initialization
+                model.ssm.initialization = model.ssm.written_initialization = own.initialization
             yield
 
     def remove_data(self) -> None:
@@ -193,7 +185,7 @@ class StateSpaceResults(
             for name in ("params_cov", "llf", "_counts"):
                 getattr(self, name)  # computed before the data are removed
             self.model, self._removed = without_data(self.model), True
-            for name in (*self._data_attr, "_states"):
+            for name in (*self._data_attr, "states"):
                 self.__dict__.pop(name, None)
             for name in [name for name, value in self._cache.items() if np.ndim(value)]:
                 del self._cache[name]
@@ -283,16 +275,12 @@ class StateSpaceResults(
         """Test the residuals for autocorrelation, as in statsmodels. Missing residuals are omitted."""
         box_pierce = method is not None and one_of(method, ("ljungbox", "boxpierce"), "method") == "boxpierce"
         model_df = max(0, self.df_model - self.k_diffuse_states - 1) if truth(df_adjust, "df_adjust") else 0
+        require_covariances(self)
         errors = self.filter_results.standardized_forecasts_error
-        if errors is None:
-            raise UnsupportedError(
-                "The fit did not store the residuals", remedy="Fit without low_memory=True."
-            )
         first = max(self.loglikelihood_burn, self.nobs_diffuse)
         residuals = [series[~np.isnan(series)] for series in errors[:, first:]]
-        longest = positive_integers(
-            max(1, min(10, (self.nobs - first) // 5)) if lags is None else lags, "lags"
-        )
+        lags = max(1, min(10, (self.nobs - first) // 5)) if lags is None else lags
+        longest = positive_integers(lags, "lags")
         fewest = min(map(len, residuals))
         if max(longest) >= fewest:
             raise SpecificationError(
@@ -328,10 +316,7 @@ class StateSpaceResults(
             correlated. The prediction of an observed value is d + Z x.
         """
         uncertain = truth(param_uncertainty, "param_uncertainty")
-        self._check_keywords("get_prediction", kwargs, "param_uncertainty")
-        for name, value in (("exog", exog), ("state_exog", kwargs.get("state_exog"))):
-            if value is not None and not self.model.regressor_names[name]:
-                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
+        self._check_keywords("get_prediction", {**kwargs, "exog": exog}, "param_uncertainty")
         res = self._entered(kwargs.get("state_exog"))
         after = self.model.calendar.taken(future_labels(exog, self.model.k_exog))
         with res._as_it_was(), arguments_of("get_prediction"), res.model.following(after):
@@ -393,6 +378,9 @@ class StateSpaceResults(
     def _check_keywords(self, method: str, given: Mapping[str, object], *more: str) -> None:
         """Reject arguments that neither the method of statsmodels nor the periods after the sample take."""
         model = self.model
+        for name, columns in model.regressor_names.items():
+            if given.get(name) is not None and not columns:
+                raise DataError(f"The model has no {name}", got=f"future {name}", remedy="Leave it out.")
         known = [*signature(getattr(MLEResults, method)).parameters, *more, "exog", "state_exog", *MATRICES]
         known += [*model.period_arguments, *model.arguments_of_periods(slice(None))]
         known = [name for name in known if name not in ("self", "kwargs")]
@@ -442,9 +430,14 @@ class StateSpaceResults(
             endog = pd.DataFrame(np.asarray(endog), index=index, columns=self._series)
         longer = model.clone(endog, exog, **kwargs)
         mean, cov = past.predicted_state[..., -1], past.predicted_state_cov[..., -1]
-        known = Initialization(longer.k_states, "known", constant=mean, stationary_cov=cov)
-        longer.ssm.initialization = starts_from_earlier_data(known)
-        return self._apply(longer, refit=False, fit_kwargs=fit_kwargs)
+        return self._extended(longer, mean, cov, fit_kwargs)
+
+    def _extended(self, model: Any, mean: Array, cov: Array, fit_kwargs: object) -> Any:
+        """Return results for later data at the estimates; mean and cov of their first state are given."""
+        known = Initialization(model.k_states, "known", constant=mean, stationary_cov=cov)
+        known.from_earlier_data = True
+        model.ssm.initialization = known
+        return self._apply(model, refit=False, fit_kwargs=fit_kwargs)
 
     def _apply(self, mod: Any, refit: bool = False, fit_kwargs: object = None) -> Any:
         """Return results for other data at the estimates; continue the pass if they extend this sample."""

@@ -20,8 +20,8 @@ from ..numerics.linear_algebra import Array, at_period, quiet
 from ..params.covariance import semidefinite_cholesky
 from ..plots import BAND, LINE, ZERO, band_label, entries, legend_above, new_figure, plain_panel
 from .forecasts import ROUNDING, require_covariances
-from .incomplete_rows import smoothed_output
 from .reporting import normal_quantile
+from .states import smoothed_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -146,6 +146,7 @@ class Shocks(Mixin):
             "steps": positive_integer(steps, "steps"),
             "orthogonalized": truth(orthogonalized, "orthogonalized"),
             "cumulative": truth(cumulative, "cumulative"),
+            "includes_fixed": True,
         }
 
         def _responses(params: Array) -> Array:
@@ -153,7 +154,6 @@ class Shocks(Mixin):
                 each = [self.model.impulse_responses(params, impulse=name, **given) for name in chosen]
             return np.stack([np.asarray(one, dtype=float).reshape(len(one), -1) for one in each])
 
-        given["includes_fixed"] = True
         with self._as_it_was():
             values = _responses(np.asarray(self.params, dtype=float))
             slopes, cov, moves = self.param_slopes(_responses)
@@ -300,17 +300,14 @@ class Shocks(Mixin):
     def _of_series(self, res: SmootherResults, paths: Array, exog: list[Array]) -> Array:
         """Return the contributions to the series, with the noise last, from those to the states."""
         out = np.zeros((res.nobs, self.model.k_endog, paths.shape[2] + 1))
-        signal = np.empty(out.shape[:2])
         for t in range(res.nobs):
-            Z, d = at(res.design, t), at(res.obs_intercept, t)
-            out[t, :, :-1] = Z @ paths[t]
-            out[t, :, 1] += d
-            signal[t] = d + Z @ res.smoothed_state[:, t]
+            out[t, :, :-1] = at(res.design, t) @ paths[t]
+            out[t, :, 1] += at(res.obs_intercept, t)
         for j, part in enumerate(exog):
             out[:, :, 2 + j] += part
             out[:, :, 1] -= part
         data = np.asarray(self.impute().data, dtype=float).reshape(res.nobs, -1)
-        out[:, :, -1] = data - signal
+        out[:, :, -1] = data - out.sum(axis=2)
         return out
 
     def _regressor_parts(self, name: str, key: str, data: Array | None, size: int) -> dict[str, Array]:

@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..engine.arguments import only
 from ..engine.representation import Mixin
 from ..exceptions import IdentificationWarning, UnsupportedError, shown, warn
 from ..fit.problem import EstimationProblem
@@ -68,7 +66,7 @@ class Derivatives(Mixin):
         return np.asarray(scores.T @ scores / (self.nobs - self.ssm.loglikelihood_burn))
 
     def _vector_and_free(
-        self, params: object, transformed: bool = True, includes_fixed: bool = False
+        self, params: object, transformed: bool = True, includes_fixed: bool = False, **others: object
     ) -> tuple[Array, Array]:
         """Return the full parameter vector, and the positions of the parameters that are given."""
         vector = self.handle_params(params, transformed, includes_fixed)
@@ -78,19 +76,16 @@ class Derivatives(Mixin):
 
     def _arguments_of(self, name: str, params: object, args: Any, kwargs: Any) -> tuple[Array, Array]:
         """Return `_vector_and_free` for the arguments of a method of `MLEModel`; reject complex steps."""
-        given = signature(getattr(MLEModel, name)).bind(self, params, *args, **kwargs).arguments
+        given = signature(getattr(super(), name)).bind(params, *args, **kwargs).arguments
         if given.get("approx_complex_step"):
             raise UnsupportedError(
                 "Complex-step derivatives are not supported", remedy="Leave approx_complex_step out."
             )
-        return self._vector_and_free(
-            params, given.get("transformed", True), given.get("includes_fixed", False)
-        )
+        return self._vector_and_free(**given)
 
     def hessian(self, params: object, *args: Any, **kwargs: Any) -> Array:
         """Return the Hessian per period, exact or from differences of the exact score."""
-        given = only(kwargs, "transformed", "includes_fixed")
-        vector, free = self._vector_and_free(params, *args[:2], **given)
+        vector, free = self._vector_and_free(params, *args[:2], **kwargs)
         return -observed_information(self, vector, free, self.difference_steps(vector)) / self.nobs
 
     def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
@@ -101,11 +96,8 @@ class Derivatives(Mixin):
         larger. Without noise, the standard error is zero. The steps scale with the units of the data.
         """
         problem = EstimationProblem(self, {})
-        try:
-            with quiet():
-                information = problem.updates.information(params, problem.moments(params))
-        except NOT_HERE:
-            information = np.zeros(len(params))
+        with quiet():
+            information = problem.updates.information(params, problem.moments(params))
         known = np.isfinite(information) & (information > 0)
         errors = np.where(known, 1.0 / np.sqrt(np.where(known, information, 1.0)), 0.0)
         size = np.maximum(errors, 0.1 * np.abs(params))
@@ -120,7 +112,6 @@ class StandardErrors(Mixin):
     # -- standard errors -------------------------------------------------------------------------------
 
     def _get_robustcov_results(self, cov_type: str = "oim", **kwargs: Any) -> Any:
-        kwargs.pop("use_self", None)
         if cov_type == "custom":
             self.cov_type, self._cov_type = kwargs["custom_cov_type"], cov_type_of("none")
             self._cov = ParamsCov(np.asarray(kwargs["custom_cov_params"]), len(self.params), [])
@@ -129,6 +120,7 @@ class StandardErrors(Mixin):
             self._cov_type = cov_type_of(cov_type)
             self.cov_type, description = self._cov_type.name, self._cov_type.description
         self.cov_kwds = {"description": description}
+        self._rank = len(self.params)  # `summary` of statsmodels reads it
         return self
 
     @property
@@ -210,15 +202,13 @@ class StandardErrors(Mixin):
         kind = self._cov_type if cov_type is None else cov_type_of(cov_type)
         if self._cov is not None and kind is self._cov_type:
             return pd.Series(self.bse[places], index=names)
-        if kind.name not in ("oim", "robust") or self.boundary:
+        if kind.name not in ("oim", "robust") or self.boundary or self._dependence():
             return pd.Series(np.sqrt(np.diagonal(self.cov_params_of(kind))[places]), index=names)
         return pd.Series(self._errors_of(places, kind), index=names)
 
     def _errors_of(self, places: Array, kind: CovType) -> Array:
         """Return standard errors of the parameters at given positions of the full vector."""
         vector, out = np.asarray(self.params, dtype=float), np.full(len(places), np.nan)
-        if self._dependence():
-            return out
         found = self._found_inside
         index = found.free
         has = np.flatnonzero(np.isin(places, index))
@@ -293,14 +283,6 @@ class StandardErrors(Mixin):
     cov_params_opg = property(lambda self: self.cov_params_of("opg"), doc="See `cov_params_of`.")
     cov_params_robust = property(lambda self: self.cov_params_of("robust"), doc="See `cov_params_of`.")
     cov_params_robust_oim = cov_params_robust
-
-    @property
-    def _rank(self) -> float:
-        return float(len(self.params))
-
-    @_rank.setter
-    def _rank(self, value: object) -> None:
-        pass
 
     # -- identification and boundaries -----------------------------------------------------------------
 

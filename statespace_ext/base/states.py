@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 from statsmodels.base.data import PandasData
+from statsmodels.tsa.statespace.kalman_smoother import SmootherResults
 
 from ..display import Displayed
 from ..engine.passes import OUTPUT, LazyResults
@@ -39,6 +40,18 @@ class Estimates(NamedTuple):
     filtered_se: pd.DataFrame
     predicted: pd.DataFrame
     predicted_se: pd.DataFrame
+
+
+def smoothed_output(results: StateSpaceResults) -> SmootherResults:
+    """Return the output of the smoother; raise an error without smoothed states."""
+    out = results.smoother_results
+    if out is None or out.smoothed_state is None:
+        raise SpecificationError(
+            "The states were not smoothed",
+            got="results of `filter`, or of a fit with low_memory=True",
+            remedy="Call `model.smooth(res.params)`, and use the results that it returns.",
+        )
+    return out
 
 
 def estimates_of(results: StateSpaceResults, loading: Array, index: pd.Index, names: list[str]) -> Estimates:
@@ -147,28 +160,19 @@ def factors_of(results: StateSpaceResults, names: list[str], index: pd.Index) ->
     SpecificationError
         If the results do not contain the states.
     """
-    if results.smoothed_state is None:
-        raise SpecificationError(
-            "The factors were not computed",
-            got="a fit with low_memory=True",
-            remedy="Call `model.smooth(res.params)`.",
-        )
-    k = len(names)
-    cov = np.transpose(results.smoothed_state_cov[:k, :k], (2, 0, 1)).reshape(-1, k)
+    output, k = smoothed_output(results), len(names)
+    mean = np.array(output.smoothed_state[:k].T)
+    cov = np.transpose(output.smoothed_state_cov[:k, :k], (2, 0, 1)).reshape(-1, k)
     rows = pd.MultiIndex.from_product([index, names])
-    loading = np.eye(k, len(results.smoothed_state))
-    found, mean = estimates_of(results, loading, index, names), np.array(results.smoothed_state[:k].T)
+    loading = np.eye(k, results.model.k_states)
     unknown = undetermined(results, loading)
     if unknown is not None:
         mean[unknown.T], cov = np.nan, np.array(cov)
         cov[unknown.T.ravel()] = cov[np.repeat(unknown.T, k, axis=0)] = np.nan
     return Factors(
-        pd.DataFrame(mean, index=index, columns=names),
-        found.filtered,
-        pd.DataFrame(cov, index=rows, columns=names),
-        found.filtered_se,
-        found.predicted,
-        found.predicted_se,
+        smoothed=pd.DataFrame(mean, index=index, columns=names),
+        smoothed_cov=pd.DataFrame(cov, index=rows, columns=names),
+        **estimates_of(results, loading, index, names)._asdict(),
     )
 
 
@@ -214,9 +218,6 @@ class _Output:
 
     def __set__(self, results: Any, value: object) -> None:
         vars(results)[self._name] = value
-
-    def __delete__(self, results: Any) -> None:
-        del vars(results)[self._name]
 
 
 class LazyOutput:

@@ -64,10 +64,10 @@ def positive_integers(value: object, name: str) -> list[int]:
     SpecificationError
         If the value is something else.
     """
-    return [positive_integer(one, name) for one in _listed(value) or [value]]
+    return [positive_integer(one, name) for one in listed(value) or [value]]
 
 
-def _listed(value: object) -> list[object]:
+def listed(value: object) -> list[object]:
     """Return a sequence as a list, and a single value as a list of length one."""
     several = isinstance(value, (list, tuple, range, np.ndarray, pd.Index)) and getattr(value, "ndim", 1) > 0
     return list(value) if several else [value]  # type: ignore[call-overload]
@@ -146,7 +146,7 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     words = [str(word) for word in known]
     if value is None:
         return words
-    given = _listed(value)
+    given = listed(value)
     unknown = [one for one in given if not (isinstance(one, str) and one in words)]
     if unknown or not given:
         raise SpecificationError(f"{name} are unknown", got=shown(unknown) or "none", expected=shown(words))
@@ -232,11 +232,6 @@ def arguments_of(method: str) -> Iterator[None]:
         raise SpecificationError(
             f"statsmodels rejects the arguments of {method}", got=f"{type(error).__name__}: {error}"
         ) from error
-
-
-def only(kwargs: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Return the given keyword arguments with some names."""
-    return {key: value for key, value in kwargs.items() if key in names}
 
 
 def check_jobs(n_jobs: int | None) -> None:

@@ -140,7 +140,7 @@ class OverTime(ByFormula[LGSSMResults]):
             return companion(at)
         if key.endswith("intercept"):
             name = "exog" if key == "obs_intercept" else "state_exog"
-            rows = self._future(inputs, len(self.regressor_names[name]), steps, name)
+            rows = self._future(inputs, steps, name)
             return self._intercept(key, {**self.layout.matrices(params), key: at}, rows)
         out = np.zeros((*self.ssm[key].shape[:-1], steps))
         out[: at.shape[0], : at.shape[1]] = at

@@ -10,12 +10,12 @@ import pandas as pd
 import scipy.linalg
 from scipy import stats
 
+from ..base.states import smoothed_output
 from ..display import Displayed
 from ..engine.arguments import check_jobs, one_of, positive_integer
 from ..exceptions import DataError, SpecificationError, shown
 from ..inference.many import model_of, spawn
 from ..numerics.linear_algebra import Array
-from .estimates import require_smoothed
 from .hypotheses import Law, Refit, Restrictions, SimulatedLaw, bootstrapped, exact_law, quadratic_form
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _zero(results: DynamicRegressionResults, regressor: str) -> tuple[Coefficien
             got=repr(c.dynamics[place]),
             remedy='Declare them "static", or look at the smoothed paths.',
         )
-    require_smoothed(results)
+    smoothed_output(results)
     rows = c.of(place)[c.series_with(place)]
     L, offset = c.loading[rows], c.offset[rows]
     _, upper, order = scipy.linalg.qr(L.T, pivoting=True)

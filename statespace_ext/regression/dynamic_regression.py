@@ -217,9 +217,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         if own and isinstance(exog, pd.DataFrame):
             exog = self.coefficients.two_level(exog)
         self.require_scale(kwargs)
-        model: DynamicRegression = super().clone(endog, exog, **kwargs)
-        model.design_info = self.design_info
-        return model
+        return super().clone(endog, exog, **kwargs)
 
     def _of_series(self, place: int) -> DynamicRegression:
         """Return the regression of one series on what moves its free coefficients, with independent noise."""
@@ -410,7 +408,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Return the design and the covariance of scaled noise for the periods after the sample."""
-        rows = np.asarray(self._future(self.regressors(exog), self.k_exog, out_of_sample, "exog"))
+        rows = np.asarray(self._future(self.regressors(exog), out_of_sample, "exog"))
         out = {"design": self.coefficients.design(rows), **kwargs}
         if self._intercept.ndim > 1:
             out["obs_intercept"] = self.coefficients.intercept(rows)

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..display import Displayed
 from ..exceptions import DataError, SpecificationError, nearest, shown
-
-if TYPE_CHECKING:
-    from ..base.results import StateSpaceResults
-
-
-def require_smoothed(results: StateSpaceResults) -> None:
-    """Raise `SpecificationError` if the results do not contain the coefficients."""
-    if results.smoothed_state is None:
-        raise SpecificationError(
-            "The coefficients were not computed",
-            got="a fit with low_memory=True",
-            remedy="Call `model.smooth(res.params)`.",
-        )
 
 
 @dataclass(frozen=True, repr=False)

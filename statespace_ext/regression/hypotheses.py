@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from ..base.states import smoothed_output
 from ..display import Displayed
 from ..engine.arguments import check_jobs, positive_integer
 from ..exceptions import SpecificationError, shown, warn_renamed
@@ -20,7 +21,6 @@ from ..inference.many import Failure, attempt, model_of, model_on, run_simulatio
 from ..numerics.linear_algebra import Array
 from ..params.parse import equation_label, parse_equations, require_independent
 from .declaration import obs_kind
-from .estimates import require_smoothed
 
 if TYPE_CHECKING:
     from .coefficients import Coefficients
@@ -213,13 +213,13 @@ def coefficient_test(
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
     c = results.model.coefficients
-    require_smoothed(results)
+    smoothed = smoothed_output(results)
     rows, offset, moves = _named(c)
     R, q, labels = restrictions(hypotheses, list(rows), former_names(c))
     moving = [name for name, on in zip(moves, np.any(R != 0, axis=0).tolist(), strict=True) if on and name]
     t = _period_of(results, moving, date)
     test = Restrictions(R @ np.array(list(rows.values())), q, t, R @ offset)
-    at = test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
+    at = test.at(smoothed.smoothed_state, smoothed.smoothed_state_cov)
     statistic = test.statistic(*at)
     law = exact_law(results, test, statistic, rng)
     law = law or bootstrapped(Refit(results, test), spawn(rng, n_sim), n_jobs)

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from ..base.results import StateSpaceResults
-from ..base.states import estimates_of, quadratic, undetermined
+from ..base.states import estimates_of, quadratic, smoothed_output, undetermined
 from ..engine.arguments import names_among, one_of, truth
 from ..inference.information import correlation_table
 from ..numerics.linear_algebra import Array
 from . import comparison, constancy, hypotheses, rolling
 from .coefficients import SLOPE
 from .declaration import is_joint, state_kinds
-from .estimates import Coefficient, Portfolio, portfolio_weights, require_smoothed
+from .estimates import Coefficient, Portfolio, portfolio_weights
 from .obs_scale import parse_scale, taken, with_scale
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class DynamicRegressionResults(StateSpaceResults):
         self, j: int, weights: pd.DataFrame | None = None, slope: bool = False, only: int | None = None
     ) -> Coefficient:
         """Return the coefficients on a regressor, or their slopes, for series or for portfolios of them."""
-        require_smoothed(self)
+        smoothed_output(self)
         c, index = self.model.coefficients, self.model._index
         places = c.series_with(j) if only is None else np.array([only])
         rows = c.of(j)[places]

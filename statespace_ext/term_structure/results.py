@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.tsa.statespace.initialization import Initialization
 
-from ..base.forecasts import starts_from_earlier_data
 from ..base.results import StateSpaceResults
 from ..base.states import Factors, estimates_of, factors_of
 from ..engine.arguments import positive_integer
@@ -177,9 +175,7 @@ class NewData(EstimatedFactors):
             kwargs.setdefault("dt", float(gap[0]))
         model = self.model.clone(endog, **kwargs)
         mean, cov = self.model.curves(np.asarray(self.params)).states_ahead(*self._last(), gap)
-        start = Initialization(model.k_states, "known", constant=mean[0], stationary_cov=cov[0])
-        model.ssm.initialization = starts_from_earlier_data(start)
-        return self._apply(model, refit=False, fit_kwargs=fit_kwargs)
+        return self._extended(model, mean[0], cov[0], fit_kwargs)
 
     def get_prediction(self, start: Any = None, end: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Return predictions; see `MLEResults.get_prediction`. Irregular dates allow only in-sample ones."""

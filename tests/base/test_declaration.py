@@ -268,3 +268,41 @@ def test_matrices_of_the_sample_are_compared_in_the_units_of_the_data(unit):
     res = Growing(unit * y[:70], x[:70]).smooth([0.8 * unit**2, 0.02 * unit**2, 0.01 * unit**2])
     with pytest.raises(sse.SpecificationError, match="Pass obs_cov=array with 6 periods"):
         res.forecast(LATER, exog=x[70:])
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_matrix_of_the_sample_alone_cannot_be_continued(strict):
+    """A model of more periods has the same matrix, or cannot be made."""
+
+    class Given(MovingBetas):
+        def __init__(self, endog, weights):
+            if strict and len(weights) != len(endog):
+                raise ValueError("one weight for each period")
+            super().__init__(endog, np.ones((len(endog), 1)))
+            self.weights = weights
+
+        def system(self, params):
+            return replace(StateSpaceModel.system(self, params), design=self.weights[None, None])
+
+        def future_rows(self, value, name):
+            return np.ones((LATER, 1))
+
+    y, x = betas("arrays")
+    res = Given(y[:70], x[:70, 1]).smooth([0.8, 0.02])
+    with pytest.raises(sse.SpecificationError, match="Pass design=array with 6 periods"):
+        res.forecast(LATER, exog=np.ones(LATER))
+
+
+def test_later_periods_of_arrays_with_dates():
+    class Dated(MovingBetas):
+        def __init__(self, endog, exog=None, *, variant="as given", dates=None):
+            StateSpaceModel.__init__(self, endog, 2, 2, exog=exog, dates=dates)
+            self.variant = variant
+            self.declare(design=np.ones((1, 2)), transition=np.eye(2), initialization="diffuse")
+
+    y, x = betas("arrays")
+    dates = pd.date_range("2001-01-31", periods=70, freq=pd.offsets.MonthEnd())
+    params, later = [0.8, 0.02, 0.01], x[70:]
+    res = Dated(y[:70], x[:70], dates=dates).smooth(params)
+    expected = MovingBetas(y[:70], x[:70]).smooth(params)
+    assert_allclose(res.forecast(LATER, exog=later), expected.forecast(LATER, exog=later), rtol=1e-12)

@@ -391,3 +391,11 @@ def test_an_unknown_impacted_variable(wrong: object) -> None:
         sse.SpecificationError, match="impacted_variable are unknown: got .*; expected a, b, c"
     ):
         evaluated("LGSSM", after).news(before, impacted_variable=wrong, comparison_type="previous")
+
+
+def test_starts_that_differ() -> None:
+    known = {"initialization": "known", "initial_state_cov": np.eye(2)}
+    starts = [[0.0, 0.0], [0.0, 1.0]]
+    before, after = (lgssm(sample(), initial_state=start, **known).smooth([]) for start in starts)
+    with pytest.raises(sse.SpecificationError, match="initial distribution: got different initial_state[.]"):
+        news_of(after, before)

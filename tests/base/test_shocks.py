@@ -295,3 +295,11 @@ def test_bad_input() -> None:
     assert_allclose(still.fevd(2, exog=SMALL["CAPM"].x.iloc[N : N + 2]).sum(axis=1), 1.0)
     total = np.asarray(still.historical_decomposition()).reshape(N, 2, -1).sum(axis=2)
     assert_allclose(total, still.model.endog, rtol=1e-10)
+
+
+def test_a_sample_that_does_not_determine_the_states() -> None:
+    y = pd.DataFrame({"a": [0.3, np.nan, np.nan], "b": np.nan})
+    model = sse.LGSSM(y, 2, design=np.eye(2), transition=np.eye(2), initialization="diffuse")
+    res = model.smooth(np.ones(len(model.param_names)))
+    with pytest.raises(sse.UnsupportedError, match="does not determine the states.*3 periods, all of them"):
+        res.fevd(2)

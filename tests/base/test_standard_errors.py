@@ -66,3 +66,10 @@ def test_too_many_parameters_raise_and_are_said_in_the_summary(monkeypatch):
 def test_unknown_names_are_refused():
     with pytest.raises(ParameterError, match="nothing"):
         fitted(False).bse_of(["nothing"])
+
+
+def test_errors_of_results_for_other_data_are_those_of_the_fit():
+    res = fitted(False)
+    names = res.model.param_names[:3]
+    later = res.append(res.model.endog[:2])
+    np.testing.assert_array_equal(later.bse_of(names), res.bse[:3])

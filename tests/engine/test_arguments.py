@@ -174,7 +174,7 @@ def test_what_a_fit_did_not_keep_or_does_not_take() -> None:
     model = sse.LGSSM(y, 1)
     with pytest.warns(sse.ConvergenceWarning):
         lean = model.fit(method="em", maxiter=1, cov_type="none", low_memory=True)
-    with pytest.raises(sse.SpecificationError, match="factors were not computed.*low_memory"):
+    with pytest.raises(sse.SpecificationError, match="states were not smoothed.*low_memory"):
         _ = lean.factors
     with pytest.raises(sse.SpecificationError, match="lags must be smaller.*got 30; expected fewer than 30"):
         model.smooth(model.start_params).test_serial_correlation(lags=30)
@@ -192,3 +192,29 @@ def test_formulas_without_their_parts() -> None:
     twice = {"const": "random_walk", "Intercept": "static"}
     with pytest.raises(sse.SpecificationError, match="dynamics names the constant twice"):
         sse.DynamicRegression.from_formula("a ~ x", data, dynamics=twice)
+
+
+def test_start_values_with_those_of_fixed_parameters() -> None:
+    """By name, they may be of all parameters."""
+    y = pd.DataFrame(np.random.default_rng(0).standard_normal((60, 2)), columns=["a", "b"])
+    model = sse.LGSSM(y, 1)
+    start = pd.Series(model.start_params, model.param_names)
+    with model.fix_params({"loading.f1->a": 0.3}):
+        given = [start, start.to_dict(), start.drop("loading.f1->a"), start.drop("loading.f1->a").to_numpy()]
+        found = [model.fit(each, maxiter=3, method="em", return_params=True) for each in given]
+    assert_allclose(found[1:], [found[0]] * 3)
+
+
+def test_residuals_that_a_fit_did_not_keep() -> None:
+    model = sse.LGSSM(np.cos(np.arange(60.0)).reshape(30, 2), 1)
+    with pytest.raises(sse.UnsupportedError, match="did not store.*low_memory=True.*model.smooth"):
+        model.filter(model.start_params, low_memory=True).test_serial_correlation()
+
+
+def test_regressors_that_the_model_does_not_have() -> None:
+    model = sse.LGSSM(np.cos(np.arange(60.0)).reshape(30, 2), 1)
+    res = model.smooth(model.start_params)
+    for name in ("exog", "state_exog"):
+        for call in (res.get_prediction, lambda **options: res.simulate(3, **options)):
+            with pytest.raises(sse.DataError, match=f"The model has no {name}"):
+                call(**{name: np.ones(3)})
