@@ -227,13 +227,17 @@ def _columns(rows: list[list[str]], titled: bool) -> tuple[list[str], int]:
     return kinds, wide
 
 
-_WIDTH = 4.7
-"""Width of a character in points, in Computer Modern of 8 points; numbers are narrower on average."""
+_WIDTHS = {"-": 6.7, "+": 6.7, ".": 2.4, ",": 2.4, ":": 2.4, " ": 2.9, "m": 7.1, "w": 6.2, "W": 8.8, "M": 7.8}
+"""Widths of characters in points, in Computer Modern of 8 points; others are at most as wide as below."""
 
 
 def _text_width(text: str) -> float:
-    """Return the width of a text in a LaTeX table, in points."""
-    return _WIDTH * max(map(len, text.split("\n")))
+    """Return an upper bound of the width of a text in a LaTeX table, in points."""
+    lines = [
+        [_WIDTHS.get(each, 4.7 if each.islower() else 4.3 if each.isdigit() else 6.2) for each in line]
+        for line in text.split("\n")
+    ]
+    return max(map(sum, lines))
 
 
 def _escaped(text: str) -> str:
