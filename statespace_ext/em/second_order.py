@@ -39,8 +39,6 @@ n m p (2 k + p) + n p m^2 / 2 multiplications and one pass of the filter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import scipy.sparse
 from scipy.linalg.lapack import dpotrf, dtrtri
@@ -53,7 +51,6 @@ from .smoothed_point import ConstantModel, SmoothedPoint
 
 _CHUNK = 2**22
 """Number of elements of an array over periods, parameters and states."""
-_COEFFICIENTS = ("design", "obs_intercept", "obs_coef")
 
 
 def second_order_information(problem: ConstantModel) -> Array | None:
@@ -103,15 +100,9 @@ class _Columns:
             moved[:, :k] += self.dc
             self.da1 = np.linalg.solve(np.eye(s) - system.T, moved.T).T
             self.dP1 = system.first_covariances(self.dT, self.dW)
-        self.coefs = list(self._coefficients())
+        self.coefs = system.coefs.between(first, last)
         self.covs = self._covariances()
         self.dx, self.dr0 = self._means()
-
-    def _coefficients(self) -> Iterator[Elements]:
-        """Yield the elements of the coefficients on (x_t, 1, exog_t) of the observation equation."""
-        for key, shift in zip(_COEFFICIENTS, (0, self.system.k, self.system.k + 1), strict=True):
-            each = self.own[key]
-            yield Elements(each.rows, each.columns + shift, each.params, each.values)
 
     # -- moments ---------------------------------------------------------------------------------------
 
@@ -152,16 +143,12 @@ class _Columns:
         linear, inputs = np.zeros((2, n, m, system.s))
         weighted = system.weighted(system.residuals.T).T
         loadings, b = system.loadings, system.regressors
-        for each in self.coefs:
-            for i, column, place, value in zip(
-                each.rows, each.columns, each.params, each.values, strict=True
-            ):
-                shown = b[:, column] if system.complete else b[:, column] * system.seen[:, i]
-                linear[:, place, :k] -= value * np.multiply.outer(shown, loadings[i])
-                if column < k:
-                    linear[:, place, column] += value * weighted[:, i]
-        noise = self.own["obs_cov"]
-        for i, j, place, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+        for i, column, place, value in self.coefs:
+            shown = b[:, column] if system.complete else b[:, column] * system.seen[:, i]
+            linear[:, place, :k] -= value * np.multiply.outer(shown, loadings[i])
+            if column < k:
+                linear[:, place, column] += value * weighted[:, i]
+        for i, j, place, value in self.own["obs_cov"]:
             linear[:, place, :k] -= value * np.multiply.outer(weighted[:, j], loadings[i])
         moving = np.unique(np.concatenate([self.own[key].params for key in (
             "transition", "state_cov", "state_intercept", "state_mean", "state_coef")]))  # fmt: skip
@@ -202,18 +189,21 @@ class _Columns:
         dcoef = -np.einsum("ia,ijab->ijb", system.loadings, moved)
         dcoef[:, :, :k] += shown
         self._own_coefficients(dcoef)
-        shifts = (0, k, k + 1)
-        for key, shift in zip(_COEFFICIENTS, shifts, strict=True):
-            each = system.elements[key]
-            _add(out, each, dcoef[each.rows, :, each.columns + shift])
-        self._noise(out, shown, dV)
+        _add(out, system.coefs, dcoef[system.coefs.rows, :, system.coefs.columns])
+        noise = system.elements["obs_cov"]
+        if system.diagonal:
+            _add(out, noise, self._diagonal_noise(shown, dV)[noise.rows])
+        else:
+            _add(out, noise, self._full_noise(shown, dV)[noise.rows, noise.columns])
 
     def _own_coefficients(self, dcoef: Array) -> None:
         """Add what the coefficients and H themselves change in the score by the coefficients."""
         system, noise = self.system, self.own["obs_cov"]
         products = np.broadcast_to(system.seen_products, (system.p, *system.seen_products.shape[1:]))
-        terms = [(each, products[each.rows, each.columns]) for each in self.coefs]
-        for each, moved in [*terms, (noise, system.coef_score[noise.columns])]:
+        for each, moved in (
+            (self.coefs, products[self.coefs.rows, self.coefs.columns]),
+            (noise, system.coef_score[noise.columns]),
+        ):
             if system.diagonal:
                 weights = each.values * system.precision[each.rows]
                 np.add.at(dcoef, (each.rows, each.params), -weights[:, None] * moved)
@@ -221,25 +211,14 @@ class _Columns:
                 weights = each.values * system.precision[:, each.rows]
                 np.add.at(dcoef.swapaxes(0, 1), each.params, -weights.T[:, :, None] * moved[:, None])
 
-    def _noise(self, out: Array, shown: Array, dV: Array) -> None:
-        """Add the derivatives of the score by H."""
-        each = self.system.elements["obs_cov"]
-        if len(each.params):
-            change = self._diagonal_noise if self.system.diagonal else self._full_noise
-            _add(out, each, change(shown, dV)[each.rows, each.columns] if not self.system.diagonal
-                 else change(shown, dV)[each.rows])  # fmt: skip
-
     def _diagonal_noise(self, shown: Array, dV: Array) -> Array:
         """Return the derivatives of 1/2 (E sum e^2 / h^2 - n / h), (p, m)."""
         system = self.system
         Z, h = system.loadings, system.precision
         out = -np.einsum("ia,ija->ij", Z, shown) + 0.5 * np.einsum("ia,ijab,ib->ij", Z, dV, Z)
-        for each in self.coefs:
-            np.add.at(
-                out, (each.rows, each.params),
-                -each.values * h[each.rows] * system.coef_score[each.rows, each.columns],
-            )  # fmt: skip
-        noise = self.own["obs_cov"]
+        coefs, noise = self.coefs, self.own["obs_cov"]
+        moved = coefs.values * h[coefs.rows] * system.coef_score[coefs.rows, coefs.columns]
+        np.add.at(out, (coefs.rows, coefs.params), -moved)
         count = np.count_nonzero(system.seen, axis=0)
         second = 0.5 * count * h**2 - system.squares * h**3
         np.add.at(out, (noise.rows, noise.params), noise.values * second[noise.rows])
@@ -252,13 +231,11 @@ class _Columns:
         side = -np.einsum("la,ija->lij", Z, shown)
         out = 0.5 * (side + np.swapaxes(side, 0, 1) + np.einsum("la,jab,ib->lij", Z, dV[0], Z))
         score = system.coef_score
-        for each in self.coefs:
-            for i, column, j, value in zip(each.rows, each.columns, each.params, each.values, strict=True):
-                side = np.outer(precision[:, i], score[:, column])
-                out[:, :, j] -= 0.5 * value * (side + side.T)
+        for i, column, j, value in self.coefs:
+            side = np.outer(precision[:, i], score[:, column])
+            out[:, :, j] -= 0.5 * value * (side + side.T)
         whole = precision @ system.squares @ precision
-        noise = self.own["obs_cov"]
-        for i, other, j, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+        for i, other, j, value in self.own["obs_cov"]:
             change = np.outer(precision[:, i], whole[other]) + np.outer(whole[:, i], precision[other])
             out[:, :, j] -= 0.5 * value * (change - system.n * np.outer(precision[:, i], precision[other]))
         return out
@@ -440,7 +417,6 @@ class AverageInformation:
 def _products(derivatives: Elements, vectors: Array, size: int, m: int) -> Array:
     """Return the products of the derivatives of a matrix by m parameters with vectors, (n, size, m)."""
     out = np.zeros((len(vectors), size, m))
-    each = derivatives.rows, derivatives.columns, derivatives.params, derivatives.values
-    for i, j, q, value in zip(*each, strict=True):
+    for i, j, q, value in derivatives:
         out[:, i, q] += value * vectors[:, j]
     return out

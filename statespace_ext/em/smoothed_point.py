@@ -9,9 +9,10 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array, companion, is_diagonal, is_positive_definite, symmetrize
 from ..numerics.matrix_equations import stationary_covariance, stationary_moments
-from ..params.affine import IntArray
+from ..params.affine import Elements, IntArray, side_by_side
 from ..params.layout import ParameterLayout
 from .regressions import padded, state_equation
+from .updates import OBSERVATION
 
 _NEARLY_SINGULAR = 1e-9
 """Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
@@ -64,6 +65,10 @@ class SmoothedPoint:
         Loadings of the newest lag (p, k), top rows of the transition (k, s), and the transition (s, s).
     mean : ndarray, (k,)
         Mean of the factors, mu in c = (I - sum A) mu + the intercept.
+    elements : dict of str to Elements
+        Derivatives of the blocks.
+    coefs : Elements
+        Derivatives of the coefficients on (x_t, 1, exog_t) of the observation equation.
     """
 
     def __init__(self, problem: ConstantModel) -> None:
@@ -75,6 +80,10 @@ class SmoothedPoint:
         place = np.full(len(problem.layout), -1)
         place[problem.index] = np.arange(len(problem.index))
         self.elements = {key: problem.layout.derivative(key, place) for key in problem.layout.blocks}
+        whole = side_by_side([problem.layout.blocks[key] for key in OBSERVATION])
+        params = place[problem.layout.positions(list(whole.names))]
+        free = params >= 0
+        self.coefs = Elements(whole.rows[free], whole.columns[free], params[free], whole.coefs[free])
         self.seen = ~np.isnan(problem.endog)
         self.complete = bool(self.seen.all())
         obs_cov = problem.layout.blocks["obs_cov"]

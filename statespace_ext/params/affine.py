@@ -198,6 +198,10 @@ class Elements:
     params: IntArray
     values: Array
 
+    def __iter__(self) -> Iterator[tuple[int, int, int, float]]:
+        """Iterate over row, column, position of the parameter and value."""
+        return zip(self.rows, self.columns, self.params, self.values, strict=True)
+
     def between(self, first: int, last: int) -> Elements:
         """Return the elements of parameters first <= place < last, counted from ``first``."""
         kept = (self.params >= first) & (self.params < last)
