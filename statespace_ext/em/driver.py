@@ -111,6 +111,8 @@ class Run:
     ----------
     params, llf, iteration : ndarray, float, int
         The point, its log-likelihood, and the number of the iteration that led to it.
+    moments : Moments
+        The E-step at the last point of plain steps.
     updates : list of (str, callable)
         The M-step in order, with a new E-step between two cycles.
     trace : dict of list
@@ -137,26 +139,31 @@ class Run:
             key: [] for key in ("iteration", "llf", "change", "params_change")
         }
 
-    def arrive(self, params: Array, llf: float) -> EMResult | None:
-        """Check and accept a point from a plain EM step; return the result if the run ends."""
-        first, change = not self.trace["llf"], llf - self.llf
-        if first and not np.isfinite(llf):
-            self.llf = llf
+    def begin(self) -> EMResult | None:
+        """Take the E-step at the start values; return the result if the run ends there."""
+        self.moments = self.expectation(self.params)
+        if not np.isfinite(self.moments.llf):
+            self.llf = self.moments.llf
             return self.end("stopped: no log-likelihood at the start")
-        number = 0 if first else self.iteration + 1
+        self.accept(self.params, self.moments.llf, 0)
+        return self.end_at_maxiter(0) if self.updates else self.end("nothing to estimate", True)
+
+    def arrive(self, params: Array, number: int) -> EMResult | None:
+        """Take the E-step at the end of a plain step and accept it; return the result if the run ends."""
+        try:
+            self.moments = self.expectation(params)
+        except NOT_HERE as error:
+            return self.end_failed(number, error)
+        llf, change = self.moments.llf, self.moments.llf - self.llf
         if decreased(llf, self.llf):
             what = f"fell by {-change:.3g}" if np.isfinite(llf) else "does not exist"
             return self.end(
                 f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
             )
         moved = self.accept(params, llf, number)
-        if not first and self._meets_rule(change, moved, llf, params):
+        if self._meets_rule(change, moved, llf, params):
             return self.end("converged", True)
-        if not self.updates:
-            return self.end("nothing to estimate", True)
-        if number == self.options.maxiter:
-            return self.end("stopped: the number of iterations reached maxiter")
-        return None
+        return self.end_at_maxiter(number)
 
     def accept(self, params: Array, llf: float, iteration: int) -> float:
         """Accept a point and add a row to the trace; return the change of the parameters."""
@@ -216,6 +223,15 @@ class Run:
             value = new
         return "no single block (rounding)"
 
+    def end_failed(self, number: int, error: Exception) -> EMResult:
+        """Return the result after an error."""
+        return self.end(f"stopped: the filter failed or an update did at iteration {number} ({error})")
+
+    def end_at_maxiter(self, number: int) -> EMResult | None:
+        """Return the result if this iteration is the last."""
+        last = number == self.options.maxiter
+        return self.end("stopped: the number of iterations reached maxiter") if last else None
+
     def end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:
         """Return the result."""
         return EMResult(self.params, self.llf, self.iteration, converged, status, self.trace, dead_end)
@@ -245,29 +261,18 @@ def run_em(
         When to stop, and in which coordinates to accelerate.
     """
     if options.coordinates is not None:
-        accelerated = _AcceleratedRun(start_params, expectation, loglike, cycles, options)
-        return accelerated.run(options.coordinates)
+        return _AcceleratedRun(start_params, expectation, loglike, cycles, options).run(options.coordinates)
     run = Run(start_params, expectation, loglike, cycles, options)
-    params, number = run.params, 0
-    while True:
-        try:
-            moments = expectation(params)
-        except NOT_HERE as error:
-            if number == 0:
-                raise
-            return run.end(f"stopped: the filter failed at the parameters of iteration {number} ({error})")
-        ended = run.arrive(params, moments.llf)
-        if ended is not None:
-            return ended
+    ended = run.begin()
+    while ended is None:
+        params, moments, number = run.params, run.moments, run.iteration + 1
         try:
             for _, update in run.updates:
                 params, moments = update(params, moments)
         except NOT_HERE as error:
-            return run.end(f"stopped: the filter failed or an update did after iteration {number} ({error})")
-        number += 1
-        ended = run.watched(params, number)
-        if ended is not None:
-            return ended
+            return run.end_failed(number, error)
+        ended = run.watched(params, number) or run.arrive(params, number)
+    return ended
 
 
 def decreased(llf: float, previous: float) -> bool:
@@ -391,24 +396,16 @@ class _AcceleratedRun(Run):
         self.coordinates, self.secants = coordinates, Secants(len(self.params))
         self.em_step = self.params
         self.moved, self.still, self.number = np.nan, 0, 0
-        moments = self.expectation(self.params)
-        if not np.isfinite(moments.llf):
-            self.llf = moments.llf
-            return self.end("stopped: no log-likelihood at the start")
-        if not self.updates:
-            self.accept(self.params, moments.llf, 0)
-            return self.end("nothing to estimate", True)
-        try:
-            self._go_on(self.params, moments)
-        except NOT_HERE as error:
-            self.llf = moments.llf
-            return self.end(f"stopped: an update failed at the start values ({error})")
-        while self.number < self.options.maxiter:
+        ended = self.begin()
+        if ended is None:
+            try:
+                self._go_on(self.params, self.moments)
+            except NOT_HERE as error:
+                return self.end(f"stopped: an update failed at the start values ({error})")
+        while ended is None:
             self.number += 1
             ended = self._iterate()
-            if ended is not None:
-                return ended
-        return self.end("stopped: the number of iterations reached maxiter")
+        return ended
 
     def _iterate(self) -> EMResult | None:
         """Move to the next point; return the result if the run ends."""
@@ -416,9 +413,7 @@ class _AcceleratedRun(Run):
         try:
             llf = self._quasi_newton() if secants else self._plain()
         except NOT_HERE as error:
-            return self.end(
-                f"stopped: the filter failed or an update did at iteration {self.number} ({error})"
-            )
+            return self.end_failed(self.number, error)
         if llf is None:
             name = self.guilty()
             return self.end(
@@ -427,7 +422,7 @@ class _AcceleratedRun(Run):
         ended = self.watched(self.params, self.number)
         if ended is None and (secants or self.moved == 0) and self._has_converged(llf - before, llf):
             return self.end("converged", True)
-        return ended
+        return ended or self.end_at_maxiter(self.number)
 
     def _has_converged(self, change: float, llf: float) -> bool:
         """Return whether the stopping rule is met in enough consecutive steps."""
@@ -446,6 +441,7 @@ class _AcceleratedRun(Run):
             moments = self.expectation(params)
             if moments.llf >= self.llf:
                 self._go_on(params, moments)
+                self.accept(params, moments.llf, self.number)
                 return moments.llf
             if np.isfinite(moments.llf):
                 llf = moments.llf
@@ -459,18 +455,18 @@ class _AcceleratedRun(Run):
         moments = self.expectation(self.em_step)
         if decreased(moments.llf, self.llf):
             return None
-        self._go_on(self.em_step, moments)
+        params = self.em_step
+        self._go_on(params, moments)
+        self.accept(params, moments.llf, self.number)
         return moments.llf
 
     def _go_on(self, params: Array, moments: Moments) -> None:
-        """Take the EM step from a point and accept the point."""
+        """Take the EM step from a point."""
         em_step = params
-        at: Moments = moments
         for _, update in self.updates:
-            em_step, at = update(em_step, at)
+            em_step, moments = update(em_step, moments)
         place = self.coordinates.unconstrain(params)
         self.secants.add(place, self.coordinates.unconstrain(em_step) - place)
-        self.accept(params, moments.llf, self.number)
         self.em_step, self.moved = em_step, relative_change(em_step, params)
 
     def end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:

@@ -47,25 +47,24 @@ from ..numerics.linear_algebra import Array
 from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements
 from .regressions import padded
-from .smoothed_point import ConstantModel, SmoothedPoint
+from .smoothed_point import SmoothedPoint
 
 _CHUNK = 2**22
 """Number of elements of an array over periods, parameters and states."""
 
 
-def second_order_information(problem: ConstantModel) -> Array | None:
+def second_order_information(system: SmoothedPoint) -> Array | None:
     """
-    Return minus the second derivatives of the log-likelihood by ``problem.index``.
+    Return minus the second derivatives of the log-likelihood by ``system.index``.
 
     None is returned where a covariance is singular, matrices vary over time, or rows are incomplete beside a
     covariance of the observations that is not diagonal.
     """
-    system = SmoothedPoint(problem)
     if not system.is_supported():
         return None
-    m = len(problem.index)
+    m = len(system.index)
     out = np.zeros((m, m))
-    step = max(1, _CHUNK // (len(problem.endog) * system.s * (1 if system.complete else system.s)))
+    step = max(1, _CHUNK // (system.n * system.s * (1 if system.complete else system.s)))
     for first in range(0, m, step):
         last = min(first + step, m)
         out[:, first:last] = _Columns(system, first, last).scores()
@@ -82,7 +81,7 @@ class _Columns:
         self.system, self.m = system, last - first
         self.own = {key: each.between(first, last) for key, each in system.elements.items()}
         k, s, m = system.k, system.s, self.m
-        shapes = {key: block.shape for key, block in system.problem.layout.blocks.items()}
+        shapes = {key: block.shape for key, block in system.layout.blocks.items()}
         dense = {
             key: self.own[key].dense(m, shapes[key])
             for key in ("transition", "state_cov", "state_intercept", "state_mean", "state_coef",
@@ -95,7 +94,7 @@ class _Columns:
         self.dT, self.dW = np.zeros((m, s, s)), padded(self.dQ, s)
         self.dT[:, :k] = self.dA
         self.da1, self.dP1 = dense["initial_state"][:, :, 0], dense["initial_state_cov"]
-        if system.problem.stationary:
+        if system.stationary:
             moved = self.dT @ system.initial_moments[0]
             moved[:, :k] += self.dc
             self.da1 = np.linalg.solve(np.eye(s) - system.T, moved.T).T
@@ -157,7 +156,7 @@ class _Columns:
             linear[:, moving] += np.einsum("ta,jab->tjb", top, self.dA[moving])
             inputs[:, moving, :k] = (
                 np.einsum("tb,jab->tja", x, self.dA[moving]) + self.dc[moving]
-                + np.einsum("tq,jaq->tja", system.problem.state_exog, self.dG[moving])
+                + np.einsum("tq,jaq->tja", system.state_exog, self.dG[moving])
                 + np.einsum("tb,jab->tja", top, self.dQ[moving])
             )  # fmt: skip
         mean, _, first = system.smoothed(linear, inputs, self.da1 + self.dP1 @ r0)
@@ -167,7 +166,7 @@ class _Columns:
 
     def scores(self) -> Array:
         """Return the derivatives of the scores by all parameters, (all, m)."""
-        m_all = len(self.system.problem.index)
+        m_all = len(self.system.index)
         out = np.zeros((m_all, self.m))
         self._observation(out)
         self._state(out)
@@ -265,7 +264,7 @@ class _Columns:
         r0 = system.states[2]
         side = dr0[:, :, None] * r0
         dGamma = 0.5 * (side + np.swapaxes(side, 1, 2) - self.covs["initial"])
-        if system.problem.stationary:
+        if system.stationary:
             g, Lambda = system.initial_adjoint
             T, (a1, P1) = system.T, system.initial_moments
             dg = np.linalg.solve(np.eye(s) - T.T, (dr0 + np.swapaxes(self.dT, 1, 2) @ g).T).T
@@ -283,7 +282,7 @@ class _Columns:
             _add(out, each, np.moveaxis(dGamma, 0, 2)[each.rows, each.columns])
         shift = dby_c[:, :, None] * system.mean + by_c[:, None] * self.dmean[:, None, :]
         by_block = {
-            "transition": dby_T - np.tile(shift, system.problem.lags),
+            "transition": dby_T - np.tile(shift, system.lags),
             "state_cov": dnoise,
             "state_intercept": dby_c[:, :, None],
             "state_mean": (dby_c @ system.level + np.swapaxes(self.dlevel, 1, 2) @ by_c)[:, :, None],

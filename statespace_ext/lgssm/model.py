@@ -10,7 +10,7 @@ import numpy as np
 from ..base.results import StateSpaceResultsWrapper
 from ..em.driver import EMOptions, run_em
 from ..em.second_order import second_order_information
-from ..em.smoothed_point import ConstantModel
+from ..em.smoothed_point import SmoothedPoint
 from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
 from ..engine.system import System, mixed_start, start_moments
@@ -451,7 +451,7 @@ class LGSSM(OverTime):
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(
-            ConstantModel(
+            SmoothedPoint(
                 self.layout,
                 self.layout.matrices(params),
                 index,
