@@ -95,11 +95,9 @@ class StateStructure:
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
 
-def companion_structure(k: int, lags: int, stationary: bool) -> StateStructure:
+def companion_structure(k: int, lags: int, stationary: IntArray) -> StateStructure:
     """Return the structure of k factors with lags in companion form."""
-    size = k * lags
-    base = companion(np.zeros((k, size)))
-    return StateStructure(base, np.arange(k), np.arange(size if stationary else 0))
+    return StateStructure(companion(np.zeros((k, k * lags))), np.arange(k), stationary)
 
 
 @dataclass(frozen=True)

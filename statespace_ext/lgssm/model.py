@@ -211,8 +211,8 @@ class LGSSM(OverTime):
         self.layout: ParameterLayout = layout_of(blocks, self.labels, lags)
         if on_lags:  # the lags are then separate factors
             self.labels = replace(self.labels, factors=self.labels.states)
-        whole = companion_structure(self.k_factors, self.lags, stationary=True)
-        self.structure = replace(whole, stationary=np.flatnonzero(self.starts == "stationary"))
+        stationary = np.flatnonzero(self.starts == "stationary")
+        self.structure = companion_structure(self.k_factors, self.lags, stationary)
         self.ssm["selection"] = self.structure.selection
 
     @property
