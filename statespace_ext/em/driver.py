@@ -47,7 +47,7 @@ class EMOptions:
     maxiter: int = 500
     tolerance: float = 1e-6
     callback: Callable[[Array], object] | None = None
-    report: Callable[[int, float], object] | None = None
+    report: Callable[[int, float], object] = lambda iteration, llf: None
     shortfall: Callable[[Array], float] | None = None
     watch: Callable[[Array], object] | None = None
     coordinates: Coordinates | None = None
@@ -156,10 +156,7 @@ class Run:
             return self.end_failed(number, error)
         llf, change = self.moments.llf, self.moments.llf - self.llf
         if decreased(llf, self.llf):
-            what = f"fell by {-change:.3g}" if np.isfinite(llf) else "does not exist"
-            return self.end(
-                f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
-            )
+            return self.end_lower(number)
         moved = self.accept(params, llf, number)
         if self._meets_rule(change, moved, llf, params):
             return self.end("converged", True)
@@ -172,8 +169,7 @@ class Run:
         for key, value in zip(self.trace, (float(iteration), llf, change, moved), strict=True):
             self.trace[key].append(value)
         self.params, self.llf, self.iteration = params, llf, iteration
-        if self.options.report is not None:
-            self.options.report(iteration, llf)
+        self.options.report(iteration, llf)
         return moved
 
     def watched(self, params: Array, iteration: int) -> EMResult | None:
@@ -222,6 +218,14 @@ class Run:
                 return name
             value = new
         return "no single block (rounding)"
+
+    def end_lower(self, number: int) -> EMResult:
+        """Return the result after an EM step to a lower log-likelihood, or to none."""
+        llf = self.moments.llf
+        what = f"fell by {self.llf - llf:.3g}" if np.isfinite(llf) else "does not exist"
+        return self.end(
+            f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
+        )
 
     def end_failed(self, number: int, error: Exception) -> EMResult:
         """Return the result after an error."""
@@ -282,11 +286,9 @@ def decreased(llf: float, previous: float) -> bool:
 
 def relative_change(params: Array, previous: Array) -> float:
     """Return the largest relative change of a parameter; near zero, relative to the others."""
-    if not len(params):
-        return 0.0
     size = np.maximum(np.abs(params), np.abs(previous))
-    floor = 1e-3 * size.max() + np.finfo(float).tiny
-    return float((np.abs(params - previous) / np.maximum(size, min(floor, 1e-3))).max())
+    floor = 1e-3 * size.max(initial=0.0) + np.finfo(float).tiny
+    return float((np.abs(params - previous) / np.maximum(size, min(floor, 1e-3))).max(initial=0.0))
 
 
 _MEMORY = 10
@@ -415,10 +417,7 @@ class _AcceleratedRun(Run):
         except NOT_HERE as error:
             return self.end_failed(self.number, error)
         if llf is None:
-            name = self.guilty()
-            return self.end(
-                f"stopped: the log-likelihood fell at iteration {self.number}, in the update of {name}"
-            )
+            return self.end_lower(self.number)
         ended = self.watched(self.params, self.number)
         if ended is None and (secants or self.moved == 0) and self._has_converged(llf - before, llf):
             return self.end("converged", True)
@@ -452,13 +451,12 @@ class _AcceleratedRun(Run):
 
     def _plain(self) -> float | None:
         """Take the EM step; return the log-likelihood, or None if it fell."""
-        moments = self.expectation(self.em_step)
-        if decreased(moments.llf, self.llf):
+        params, self.moments = self.em_step, self.expectation(self.em_step)
+        if decreased(self.moments.llf, self.llf):
             return None
-        params = self.em_step
-        self._go_on(params, moments)
-        self.accept(params, moments.llf, self.number)
-        return moments.llf
+        self._go_on(params, self.moments)
+        self.accept(params, self.moments.llf, self.number)
+        return self.llf
 
     def _go_on(self, params: Array, moments: Moments) -> None:
         """Take the EM step from a point."""

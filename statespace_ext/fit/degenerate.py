@@ -10,7 +10,7 @@ import numpy as np
 from ..em.driver import DeadEnd
 from ..em.regressions import by_group
 from ..engine.smoother import over_time
-from ..engine.system import System, stationary_start
+from ..engine.system import System, stationary_start, with_stationary_start
 from ..exceptions import shown
 from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, is_diagonal
 from ..params.covariance import Chordal, General, Unstructured
@@ -41,10 +41,7 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     """
     layout = problem.layout
     params = layout.constrain(layout.unconstrain(params))  # rounding in EM may give a negative variance
-    try:
-        found = problem.value_and_score(params)
-    except NOT_HERE:
-        return None
+    found = problem.value_and_score(params)
     if found is None:
         return None
     sizes = problem.model.variance_sizes(problem.full(params))
@@ -261,9 +258,8 @@ def towards_singular(problem: EstimationProblem, params: Array, ahead: float = _
         Largest difference of the log-likelihood.
     """
     blocks = problem.layout.blocks
-    held = "state_cov" in blocks and blocks["state_cov"].is_fixed
-    free = not any(key not in blocks or blocks[key].is_fixed for key in ("design", "transition"))
-    if not (held and free):
+    fixed = [blocks[key].is_fixed for key in ("design", "transition", "state_cov") if key in blocks]
+    if fixed != [False, False, True]:
         return ""
     try:
         limit = _without_a_direction(problem.system(params))
@@ -283,7 +279,7 @@ def _without_a_direction(system: System) -> System | None:
     """Return the system without the smallest innovations; None if none are small, or matrices vary."""
     if any(m.ndim == 3 for m in (system.transition, system.state_cov, system.selection)):
         return None
-    R, (mean, cov) = system.selection, stationary_start(system)
+    R, (_, cov) = system.selection, stationary_start(system)
     factor = np.linalg.cholesky(R.T @ cov @ R)
     inner = np.linalg.solve(factor, np.linalg.solve(factor, system.state_cov).T)
     values, vectors = np.linalg.eigh(inner)
@@ -291,7 +287,4 @@ def _without_a_direction(system: System) -> System | None:
         return None
     direction = factor @ vectors[:, 0]
     limit = replace(system, state_cov=system.state_cov - values[0] * np.outer(direction, direction))
-    if system.initialization_type != "stationary":
-        return limit
-    mean, cov = stationary_start(limit)
-    return replace(limit, initial_state=mean, initial_state_cov=cov)
+    return with_stationary_start(limit) if system.initialization_type == "stationary" else limit

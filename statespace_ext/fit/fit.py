@@ -76,7 +76,7 @@ def estimate(problem: EstimationProblem, request: FitRequest, first: Array | Non
     first = _first_start(problem, request, first)
     generator = random_generator(request.rng)
     race = Race(problem, request)
-    chooses = _chooses_starts(request)
+    chooses = _chooses_starts(request) and len(first) > 0
     race.whole([first])
     if chooses:
         race.screened(problem.model.other_starts(problem))

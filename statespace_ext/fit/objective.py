@@ -241,6 +241,8 @@ _NEAR_EDGE = 1e-3
 """If a correlation matrix has larger eigenvalues, the barrier moves a maximum by its weight squared."""
 _FINISHING = 3
 """Largest number of Newton steps by conjugate gradients after a search that stopped early."""
+_NOWHERE = np.array([np.nan])
+"""A point that no other equals."""
 
 
 class Objective:
@@ -280,7 +282,7 @@ class Objective:
         self.value_here = self._last = np.inf
         self.score_here: Array | None = None
         self._best: tuple[float, Array, Array | None] = (np.inf, np.zeros(len(params)), None)
-        self._recent: tuple[Array, tuple[float, Array] | None] = (np.zeros(0), None)
+        self._recent: tuple[Array, tuple[float, Array] | None] = (_NOWHERE, None)
         self._slope: Array | None = None  # the gradient by parameter of the last evaluation
 
     def unconstrained(self, w: Array) -> Array:
@@ -393,7 +395,7 @@ class Objective:
         parameters keep their scale if the average does not exist here.)
         """
         zero = np.zeros(len(self.scale))
-        self.basis, self._recent = self.scale, (np.zeros(0), None)
+        self.basis, self._recent = self.scale, (_NOWHERE, None)
         self._here(self(zero)[1])
         information = self._average_information() if order == 1 else None
         if information is None and order == 1 and len(zero) > WHITENED_UP_TO:

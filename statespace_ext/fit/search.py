@@ -40,6 +40,10 @@ _ESCAPES = 4
 Report = Callable[[int, float], object]
 
 
+def _silent(iteration: int, llf: float) -> None:
+    """Show nothing of an iteration."""
+
+
 def maximise(
     problem: EstimationProblem,
     request: FitRequest,
@@ -72,7 +76,7 @@ def maximise(
         out = _ascended(problem, start_params, request, maxiter, report, scale)
         for _ in range(_ESCAPES):
             left = maxiter - out.iterations
-            away = None if left <= 0 or not len(start_params) or out.dead_end else lifted(problem, out.params)
+            away = None if left <= 0 or out.dead_end else lifted(problem, out.params)
             if away is None:
                 break
             again = _ascended(problem, away, request, left, report)
@@ -98,10 +102,14 @@ def _ascended(
     start_params: Array,
     request: FitRequest,
     maxiter: int,
-    report: Report | None,
+    report: Report,
     scale: Array | None = None,
 ) -> FitResult:
-    """Maximise. With a barrier, reduce its weight in stages, each of which starts from the last point."""
+    """
+    Maximise. With a barrier, reduce its weight in stages, each of which starts from the last point.
+
+    The result is the last stage that converged, or else the highest, with the counts of all stages.
+    """
     if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
         return Search(problem, start_params, request, report, scale=scale).run(maxiter)
     stages: list[FitResult] = []
@@ -114,13 +122,8 @@ def _ascended(
         start_params = stage.params
         if stage.dead_end:
             break
-    return _of_stages(stages)
-
-
-def _of_stages(stages: list[FitResult]) -> FitResult:
-    """Return the last converged stage, or the highest, with the counts of all stages."""
-    converged = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
-    best = converged[-1] if converged else max(stages, key=lambda stage: stage.llf)
+    ended = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
+    best = ended[-1] if ended else max(stages, key=lambda stage: stage.llf)
     return after(best, *(stage for stage in stages if stage is not best))
 
 
@@ -149,7 +152,7 @@ class Search:
         problem: EstimationProblem,
         start_params: Array,
         request: FitRequest,
-        report: Report | None = None,
+        report: Report = _silent,
         weight: float = 0.0,
         scale: Array | None = None,
     ) -> None:
@@ -172,13 +175,8 @@ class Search:
     def run(self, maxiter: int) -> FitResult:
         """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
         objective, n = self.objective, len(self.objective.origin)
-        if not n:
-            params = objective.params()
-            return FitResult(
-                params, self.problem.loglike(params), self.request.method, True, "converged", 0.0, 0.0
-            )
         try:
-            self._rounds(maxiter)
+            self._rounds(maxiter if n else 0)
         except DeadEnd as end:
             self.dead_end = end.reason
             self.objective = objective = Objective(self.problem, end.params, objective.weight)
@@ -310,8 +308,7 @@ class Search:
             """Check and report an iteration, and stop if it is the last."""
             params = objective.params(np.asarray(w))
             self.path.append(-objective.best)
-            if self.report is not None:
-                self.report(len(self.path), self.path[-1])
+            self.report(len(self.path), self.path[-1])
             if self.request.callback is not None:
                 self.request.callback(self.problem.full(params))
             self.watch(self.problem, params)
@@ -349,8 +346,6 @@ def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
 
 def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
     """Return the verdict on free parameters; with a barrier, relative to its smallest weight."""
-    if len(params) == 0:
-        return Verdict(0.0, 0.0, params)
     objective = Objective(problem, params, _BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0)
     objective.move(np.zeros(len(params)))
     found = judged(objective.score, np.zeros(len(params)), objective.score_here)
@@ -423,9 +418,9 @@ def _coordinates(problem: EstimationProblem, start_params: Array) -> Coordinates
 
 
 @contextmanager
-def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, float], None] | None]:
+def reporter(disp: bool, progress: bool, total: int) -> Iterator[Report]:
     """
-    Yield a function of (iteration, log-likelihood), or None without output.
+    Yield a function of (iteration, log-likelihood) that shows them as asked for.
 
     Parameters
     ----------
@@ -441,8 +436,9 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
     UnsupportedError
         If a bar is requested and tqdm is not installed.
     """
+    show = _print_line if disp else _silent
     if not progress:
-        yield _print_line if disp else None
+        yield show
         return
     try:
         from tqdm.auto import tqdm
@@ -456,8 +452,7 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
             """Show an iteration."""
             bar.update(1)
             bar.set_postfix(llf=f"{llf:.6g}")
-            if disp:
-                _print_line(iteration, llf)
+            show(iteration, llf)
 
         yield advance
         bar.total = bar.n  # most fits stop before the maximum number of iterations

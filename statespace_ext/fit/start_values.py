@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import scipy.sparse.linalg
 
 from ..em.regressions import Moments
@@ -51,8 +52,6 @@ def start_values(problem: EstimationProblem, predictable: bool = False) -> Array
         Whether the components come from the autocovariances of the series instead of the covariances.
     """
     layout = problem.layout
-    if len(layout) == 0:
-        return np.zeros(0)
     y = fill_missing(problem.smoother.endog)
     params = _neutral(problem, y)
     factors = _unit_noise(problem, _factors(problem, y, params, predictable))
@@ -83,11 +82,7 @@ def fill_missing(endog: Array) -> Array:
     missing = np.isnan(endog)
     if not missing.any():
         return endog
-    index = np.arange(len(endog), dtype=float)
-    filled = np.array(endog)
-    for j in range(endog.shape[1]):
-        seen = ~missing[:, j]
-        filled[:, j] = np.interp(index, index[seen], endog[seen, j]) if seen.any() else 0.0
+    filled = np.ascontiguousarray(pd.DataFrame(endog).interpolate(limit_direction="both").fillna(0.0))
     if endog.shape[1] < 3:
         return filled
     for _ in range(_FILLING_ROUNDS):
