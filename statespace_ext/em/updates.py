@@ -27,6 +27,7 @@ from ..numerics.linear_algebra import (
     gaussian_objective,
     identity,
     is_stable,
+    one_minus_sum,
     scaled_solve,
     solve_and_log_det,
 )
@@ -367,7 +368,7 @@ class LinearGaussianUpdates:
             weight = regression.n[:, None] * variances[:, block.rows] * variances[:, block.columns]
             out += np.bincount(index, 0.5 * _squared(block.coefs, weight), minlength=len(out))
             if cov == "state_cov" and self._free("state_mean"):
-                level = self._level(self._state_matrix(params))
+                level = one_minus_sum(self._state_matrix(params)[:, : self.k_states])
                 mean = self.layout.blocks["state_mean"]
                 weight = np.einsum("g,gij->ij", regression.n, precision)
                 weight = mean.coefs**2 * np.diag(level.T @ weight @ level)[mean.rows]
@@ -436,13 +437,8 @@ class LinearGaussianUpdates:
         out = block.at(params[index])
         if self._with_mean:
             mean = at_period(self.layout.matrix("state_mean", params))[:, 0]
-            out[:, self.k_states] += self._level(out) @ mean
+            out[:, self.k_states] += one_minus_sum(out[:, : self.k_states]) @ mean
         return out
-
-    def _level(self, state_matrix: Array) -> Array:
-        """I - sum A, given `_state_matrix`."""
-        k = len(state_matrix)
-        return identity(k) - state_matrix[:, : self.k_states].reshape(k, self.lags, k).sum(axis=1)
 
     @cached_property
     def _state_block(self) -> tuple[AffineMatrix, IntArray]:
@@ -456,7 +452,8 @@ class LinearGaussianUpdates:
         block, (k, k_states) = self.layout.blocks["state_mean"], transition.shape
         mean = self.layout.matrix("state_mean", params)[:, 0]
         by_A = -transition.coefs * mean[transition.columns % k]
-        by_mean = (block.coefs * self._level(self._state_matrix(params))[:, block.rows]).T.ravel()
+        level = one_minus_sum(self._state_matrix(params)[:, :k_states])
+        by_mean = (block.coefs * level[:, block.rows]).T.ravel()
         rows, places = np.tile(np.arange(k), len(block.rows)), np.repeat(index["state_mean"], k)
         return [
             Elements(transition.rows, np.full(by_A.size, k_states), index["transition"], by_A),

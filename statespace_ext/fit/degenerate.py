@@ -114,7 +114,7 @@ class Watch:
     """
 
     def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
-        self.count = self.trials = 0
+        self.problem, self.count, self.trials = problem, 0, 0
         self.by_block = False
         with suppress(*NOT_HERE):
             obs_cov = problem.system(start_params).obs_cov
@@ -122,16 +122,16 @@ class Watch:
         reason = unbounded(problem, start_params, self.by_block)
         self.last = None if reason else np.array(start_params)
 
-    def __call__(self, problem: EstimationProblem, params: Array) -> None:
+    def __call__(self, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params, self.by_block)
+        reason = unbounded(self.problem, params, self.by_block)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
             self.last = np.array(params)
         if self.count % _EVERY == 0:
-            reason = towards_singular(problem, params)
+            reason = towards_singular(self.problem, params)
             self.trials = self.trials + 1 if reason else 0
             if self.trials == _TRIALS:
                 raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ _LITTLE_TO_GAIN = 1e-7
 _NO_GAIN, _MOST_STALLED = 1e-12, 2
 _ITERATIONS_INSIDE = 500
 """Largest number of iterations for each weight of the barrier."""
-_BARRIER_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+BARRIER_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 _ESCAPES = 4
 
 Report = Callable[[int, float], object]
@@ -113,7 +112,7 @@ def _ascended(
     if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
         return Search(problem, start_params, request, report, scale=scale).run(maxiter)
     stages: list[FitResult] = []
-    for weight in _BARRIER_WEIGHTS:
+    for weight in BARRIER_WEIGHTS:
         stage = Search(problem, start_params, request, report, weight).run(min(maxiter, _ITERATIONS_INSIDE))
         stage = replace(stage, llf=problem.value(stage.params))
         if not np.isfinite(stage.llf):
@@ -228,7 +227,7 @@ class Search:
         # default start values need other steps before second derivatives pay, unless these are cheap
         # (nor if autoregressive coefficients give several maxima: the higher is reached by the other steps)
         cheap = self.cheap and not self.problem.layout.bounded
-        later = 0.0 < self.objective.weight < _BARRIER_WEIGHTS[0]
+        later = 0.0 < self.objective.weight < BARRIER_WEIGHTS[0]
         given = self.request.start_params is not None or cheap or later
         self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
         # a few more iterations, for at most the price of second derivatives, may do without these
@@ -311,7 +310,7 @@ class Search:
             self.report(len(self.path), self.path[-1])
             if self.request.callback is not None:
                 self.request.callback(self.problem.full(params))
-            self.watch(self.problem, params)
+            self.watch(params)
             if stops is not None and len(self.path) % _EVERY == 0 and stops(w):
                 raise StopIteration
 
@@ -326,7 +325,7 @@ class Search:
             options=options,
         )
         objective.move(np.asarray(result.x))
-        self.watch(self.problem, objective.params())  # may be a trial step rather than an iteration
+        self.watch(objective.params())  # may be a trial step rather than an iteration
         self.message = str(result.message)
         memory = result.get("hess_inv")
         return None if memory is None else memory.dot
@@ -346,7 +345,7 @@ def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
 
 def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
     """Return the verdict on free parameters; with a barrier, relative to its smallest weight."""
-    objective = Objective(problem, params, _BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0)
+    objective = Objective(problem, params, BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0)
     objective.move(np.zeros(len(params)))
     found = judged(objective.score, np.zeros(len(params)), objective.score_here)
     return replace(found, gain=found.gain + objective.shortfall())
@@ -375,7 +374,7 @@ def by_em(problem: EstimationProblem, request: FitRequest, start_params: Array, 
         at_zero = verdicts[-1].converged and lifted(problem, params) is not None
         return np.inf if at_zero else verdicts[-1].shortfall
 
-    callback, watch = request.callback, partial(Watch(problem, start_params), problem)
+    callback, watch = request.callback, Watch(problem, start_params)
     told = None if callback is None else lambda params: callback(problem.full(params))
     steps = problem.moments, problem.loglike, problem.updates.cycles()
     with reporter(request.disp, request.progress, maxiter) as report:
