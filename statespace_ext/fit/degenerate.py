@@ -188,9 +188,7 @@ def _at_first(problem: EstimationProblem, system: System, size: Array) -> str:
     """Return a message if a free mean of x_1 fits the first observation exactly, or an empty string."""
     block = problem.layout.blocks.get("initial_state")
     seen = ~problem.smoother.missing[0]
-    if block is None or block.is_fixed or not seen.any():
-        return ""
-    if system.diffuse or system.initialization is not None:
+    if block is None or block.is_fixed or not seen.any() or system.initialization is not None:
         return ""
     Z, H = (over_time(m, slice(0, 1))[0] for m in (system.design, system.obs_cov))
     F = (Z @ system.initial_state_cov @ Z.T + H)[np.ix_(seen, seen)]
