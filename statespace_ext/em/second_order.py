@@ -345,7 +345,7 @@ class AverageInformation:
         n, p, k = design.shape
         seen = ~np.isnan(endog)
         self._seen, self._design = seen, design * seen[:, :, None]
-        self._T = transition
+        self._T = None if np.array_equal(transition, np.eye(k)) else transition
         wide = 1 + directions.shape[1]
         states = np.column_stack([mean, -directions])
         # the diffuse directions have a covariance of the size of the data, which does not change P: with it a
@@ -365,12 +365,16 @@ class AverageInformation:
             whiten = dtrtri(factor, lower=1)[0]
             errors[t] = whiten @ (errors[t] - Z @ states)
             gain = whiten @ ZP
-            states = self._T @ (states + gain.T @ errors[t])
-            cov = self._T @ (cov - gain.T @ gain) @ self._T.T + noise
+            states = self._ahead(states + gain.T @ errors[t])
+            cov = cov - gain.T @ gain
+            cov = (cov if self._T is None else self._T @ cov @ self._T.T) + noise
             self._whiten[t], self._gain[t] = whiten, gain
         self._diffuse = np.linalg.qr(errors[:, :, 1:].reshape(n * p, wide - 1))[0]
         ours = errors[:, :, 0].ravel()
         self._adjoints((ours - self._diffuse @ (self._diffuse.T @ ours)).reshape(n, p))
+
+    def _ahead(self, states: Array) -> Array:
+        return states if self._T is None else self._T @ states
 
     def _adjoints(self, errors: Array) -> None:
         """Set the smoothing errors u_t and the adjoints r_t from the whitened errors."""
@@ -378,7 +382,7 @@ class AverageInformation:
         self._u, self._r, r = np.empty(errors.shape), np.zeros((n, k)), np.zeros(k)
         for t in range(n - 1, -1, -1):
             self._r[t] = r
-            moved = self._T.T @ r
+            moved = r if self._T is None else self._T.T @ r
             self._u[t] = self._whiten[t].T @ (errors[t] - self._gain[t] @ moved)
             r = self._design[t].T @ self._u[t] + moved
 
@@ -402,7 +406,7 @@ class AverageInformation:
             steps = _products(noise, self._r[part], k, m)
             for t, step in enumerate(steps):
                 error = errors[t] = self._whiten[first + t] @ (errors[t] + self._design[first + t] @ states)
-                states = self._T @ (states - self._gain[first + t].T @ error) + step
+                states = self._ahead(states - self._gain[first + t].T @ error) + step
             flat = errors.reshape(-1, m)
             products += flat.T @ flat
             along += self._diffuse[part.start * p : part.stop * p].T @ flat
