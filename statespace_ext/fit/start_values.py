@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import scipy.sparse.linalg
 
 from ..em.regressions import Moments
@@ -82,7 +81,11 @@ def fill_missing(endog: Array) -> Array:
     missing = np.isnan(endog)
     if not missing.any():
         return endog
-    filled = np.ascontiguousarray(pd.DataFrame(endog).interpolate(limit_direction="both").fillna(0.0))
+    index = np.arange(len(endog), dtype=float)
+    filled = np.array(endog)
+    for j in range(endog.shape[1]):
+        seen = ~missing[:, j]
+        filled[:, j] = np.interp(index, index[seen], endog[seen, j]) if seen.any() else 0.0
     if endog.shape[1] < 3:
         return filled
     for _ in range(_FILLING_ROUNDS):
