@@ -75,7 +75,7 @@ def estimate(problem: EstimationProblem, request: FitRequest, first: Array | Non
     first = _first_start(problem, request, first)
     generator = random_generator(request.rng)
     race = Race(problem, request)
-    chooses = _chooses_starts(request) and len(first) > 0
+    chooses = _chooses_starts(request, first)
     race.whole([first])
     if chooses:
         race.screened(problem.model.other_starts(problem))
@@ -345,11 +345,11 @@ def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
     return out
 
 
-def _chooses_starts(request: FitRequest) -> bool:
-    """Return whether a fit adds starts: the user gave no start, and ``maxiter`` is large enough."""
+def _chooses_starts(request: FitRequest, first: Array) -> bool:
+    """Return whether a fit adds starts: it has parameters, no start of the user, and a large ``maxiter``."""
     short = request.maxiter is not None and request.maxiter <= _SCREENING
     plain = request.method in (*EM_METHODS, *WITHOUT_GRADIENT)
-    return request.start_params is None and not plain and not short
+    return request.start_params is None and not plain and not short and len(first) > 0
 
 
 def _first_start(problem: EstimationProblem, request: FitRequest, first: Array | None) -> Array:

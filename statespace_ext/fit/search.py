@@ -104,11 +104,7 @@ def _ascended(
     report: Report,
     scale: Array | None = None,
 ) -> FitResult:
-    """
-    Maximise. With a barrier, reduce its weight in stages, each of which starts from the last point.
-
-    The result is the last stage that converged, or else the highest, with the counts of all stages.
-    """
+    """Maximise. With a barrier, reduce its weight in stages, each of which starts from the last point."""
     if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
         return Search(problem, start_params, request, report, scale=scale).run(maxiter)
     stages: list[FitResult] = []
@@ -121,8 +117,13 @@ def _ascended(
         start_params = stage.params
         if stage.dead_end:
             break
-    ended = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
-    best = ended[-1] if ended else max(stages, key=lambda stage: stage.llf)
+    return _of_stages(stages)
+
+
+def _of_stages(stages: list[FitResult]) -> FitResult:
+    """Return the last converged stage, or the highest, with the counts of all stages."""
+    converged = [stage for stage in stages if stage.dead_end or stage.score_norm < SCORE_TOLERANCE]
+    best = converged[-1] if converged else max(stages, key=lambda stage: stage.llf)
     return after(best, *(stage for stage in stages if stage is not best))
 
 
