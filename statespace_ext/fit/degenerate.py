@@ -10,7 +10,7 @@ import numpy as np
 from ..em.driver import DeadEnd
 from ..em.regressions import by_group
 from ..engine.smoother import over_time
-from ..engine.system import System, stationary_start, with_stationary_start
+from ..engine.system import System, with_stationary_start
 from ..exceptions import shown
 from ..numerics.linear_algebra import NOT_HERE, Array, by_diagonal, diagonal_matrix, is_diagonal
 from ..params.covariance import Chordal, General, Unstructured
@@ -277,7 +277,7 @@ def _without_a_direction(system: System) -> System | None:
     """Return the system without the smallest innovations; None if none are small, or matrices vary."""
     if any(m.ndim == 3 for m in (system.transition, system.state_cov, system.selection)):
         return None
-    R, (_, cov) = system.selection, stationary_start(system)
+    R, cov = system.selection, with_stationary_start(system).initial_state_cov
     factor = np.linalg.cholesky(R.T @ cov @ R)
     inner = np.linalg.solve(factor, np.linalg.solve(factor, system.state_cov).T)
     values, vectors = np.linalg.eigh(inner)
