@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..display import page
-from ..em.updates import LinearGaussianUpdates, StateStructure, Updates
+from ..em.updates import LinearGaussianUpdates, StateStructure
 from ..engine.arguments import check_keywords, one_of
 from ..engine.representation import Mixin
 from ..engine.system import System, with_stationary_start
@@ -171,7 +171,7 @@ class Declared(Mixin):
         )
         return with_stationary_start(system) if self.initialization_kind == "stationary" else system
 
-    def updates(self, layout: ParameterLayout) -> Updates:
+    def updates(self, layout: ParameterLayout) -> LinearGaussianUpdates:
         """Return the EM updates for a layout of the free parameters."""
         return LinearGaussianUpdates(layout, self.initialized_structure)
 

@@ -47,7 +47,7 @@ class EMOptions:
     maxiter: int = 500
     tolerance: float = 1e-6
     callback: Callable[[Array], object] | None = None
-    report: Callable[[int, float], object] | None = None
+    report: Callable[[int, float], object] = lambda iteration, llf: None
     shortfall: Callable[[Array], float] | None = None
     watch: Callable[[Array], object] | None = None
     coordinates: Coordinates | None = None
@@ -111,6 +111,8 @@ class Run:
     ----------
     params, llf, iteration : ndarray, float, int
         The point, its log-likelihood, and the number of the iteration that led to it.
+    moments : Moments
+        The E-step at the last point of plain steps.
     updates : list of (str, callable)
         The M-step in order, with a new E-step between two cycles.
     trace : dict of list
@@ -137,26 +139,28 @@ class Run:
             key: [] for key in ("iteration", "llf", "change", "params_change")
         }
 
-    def arrive(self, params: Array, llf: float) -> EMResult | None:
-        """Check and accept a point from a plain EM step; return the result if the run ends."""
-        first, change = not self.trace["llf"], llf - self.llf
-        if first and not np.isfinite(llf):
-            self.llf = llf
+    def begin(self) -> EMResult | None:
+        """Take the E-step at the start values; return the result if the run ends there."""
+        self.moments = self.expectation(self.params)
+        if not np.isfinite(self.moments.llf):
+            self.llf = self.moments.llf
             return self.end("stopped: no log-likelihood at the start")
-        number = 0 if first else self.iteration + 1
+        self.accept(self.params, self.moments.llf, 0)
+        return self.end_at_maxiter(0) if self.updates else self.end("nothing to estimate", True)
+
+    def arrive(self, params: Array, number: int) -> EMResult | None:
+        """Take the E-step at the end of a plain step and accept it; return the result if the run ends."""
+        try:
+            self.moments = self.expectation(params)
+        except NOT_HERE as error:
+            return self.end_failed(number, error)
+        llf, change = self.moments.llf, self.moments.llf - self.llf
         if decreased(llf, self.llf):
-            what = f"fell by {-change:.3g}" if np.isfinite(llf) else "does not exist"
-            return self.end(
-                f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
-            )
+            return self.end_lower(number)
         moved = self.accept(params, llf, number)
-        if not first and self._meets_rule(change, moved, llf, params):
+        if self._meets_rule(change, moved, llf, params):
             return self.end("converged", True)
-        if not self.updates:
-            return self.end("nothing to estimate", True)
-        if number == self.options.maxiter:
-            return self.end("stopped: the number of iterations reached maxiter")
-        return None
+        return self.end_at_maxiter(number)
 
     def accept(self, params: Array, llf: float, iteration: int) -> float:
         """Accept a point and add a row to the trace; return the change of the parameters."""
@@ -165,8 +169,7 @@ class Run:
         for key, value in zip(self.trace, (float(iteration), llf, change, moved), strict=True):
             self.trace[key].append(value)
         self.params, self.llf, self.iteration = params, llf, iteration
-        if self.options.report is not None:
-            self.options.report(iteration, llf)
+        self.options.report(iteration, llf)
         return moved
 
     def watched(self, params: Array, iteration: int) -> EMResult | None:
@@ -216,6 +219,23 @@ class Run:
             value = new
         return "no single block (rounding)"
 
+    def end_lower(self, number: int) -> EMResult:
+        """Return the result after an EM step to a lower log-likelihood, or to none."""
+        llf = self.moments.llf
+        what = f"fell by {self.llf - llf:.3g}" if np.isfinite(llf) else "does not exist"
+        return self.end(
+            f"stopped: the log-likelihood {what} at iteration {number}, in the update of {self.guilty()}"
+        )
+
+    def end_failed(self, number: int, error: Exception) -> EMResult:
+        """Return the result after an error."""
+        return self.end(f"stopped: the filter failed or an update did at iteration {number} ({error})")
+
+    def end_at_maxiter(self, number: int) -> EMResult | None:
+        """Return the result if this iteration is the last."""
+        last = number == self.options.maxiter
+        return self.end("stopped: the number of iterations reached maxiter") if last else None
+
     def end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:
         """Return the result."""
         return EMResult(self.params, self.llf, self.iteration, converged, status, self.trace, dead_end)
@@ -245,29 +265,18 @@ def run_em(
         When to stop, and in which coordinates to accelerate.
     """
     if options.coordinates is not None:
-        accelerated = _AcceleratedRun(start_params, expectation, loglike, cycles, options)
-        return accelerated.run(options.coordinates)
+        return _AcceleratedRun(start_params, expectation, loglike, cycles, options).run(options.coordinates)
     run = Run(start_params, expectation, loglike, cycles, options)
-    params, number = run.params, 0
-    while True:
-        try:
-            moments = expectation(params)
-        except NOT_HERE as error:
-            if number == 0:
-                raise
-            return run.end(f"stopped: the filter failed at the parameters of iteration {number} ({error})")
-        ended = run.arrive(params, moments.llf)
-        if ended is not None:
-            return ended
+    ended = run.begin()
+    while ended is None:
+        params, moments, number = run.params, run.moments, run.iteration + 1
         try:
             for _, update in run.updates:
                 params, moments = update(params, moments)
         except NOT_HERE as error:
-            return run.end(f"stopped: the filter failed or an update did after iteration {number} ({error})")
-        number += 1
-        ended = run.watched(params, number)
-        if ended is not None:
-            return ended
+            return run.end_failed(number, error)
+        ended = run.watched(params, number) or run.arrive(params, number)
+    return ended
 
 
 def decreased(llf: float, previous: float) -> bool:
@@ -277,11 +286,9 @@ def decreased(llf: float, previous: float) -> bool:
 
 def relative_change(params: Array, previous: Array) -> float:
     """Return the largest relative change of a parameter; near zero, relative to the others."""
-    if not len(params):
-        return 0.0
     size = np.maximum(np.abs(params), np.abs(previous))
-    floor = 1e-3 * size.max() + np.finfo(float).tiny
-    return float((np.abs(params - previous) / np.maximum(size, min(floor, 1e-3))).max())
+    floor = 1e-3 * size.max(initial=0.0) + np.finfo(float).tiny
+    return float((np.abs(params - previous) / np.maximum(size, min(floor, 1e-3))).max(initial=0.0))
 
 
 _MEMORY = 10
@@ -391,24 +398,16 @@ class _AcceleratedRun(Run):
         self.coordinates, self.secants = coordinates, Secants(len(self.params))
         self.em_step = self.params
         self.moved, self.still, self.number = np.nan, 0, 0
-        moments = self.expectation(self.params)
-        if not np.isfinite(moments.llf):
-            self.llf = moments.llf
-            return self.end("stopped: no log-likelihood at the start")
-        if not self.updates:
-            self.accept(self.params, moments.llf, 0)
-            return self.end("nothing to estimate", True)
-        try:
-            self._go_on(self.params, moments)
-        except NOT_HERE as error:
-            self.llf = moments.llf
-            return self.end(f"stopped: an update failed at the start values ({error})")
-        while self.number < self.options.maxiter:
+        ended = self.begin()
+        if ended is None:
+            try:
+                self._go_on(self.params, self.moments)
+            except NOT_HERE as error:
+                return self.end(f"stopped: an update failed at the start values ({error})")
+        while ended is None:
             self.number += 1
             ended = self._iterate()
-            if ended is not None:
-                return ended
-        return self.end("stopped: the number of iterations reached maxiter")
+        return ended
 
     def _iterate(self) -> EMResult | None:
         """Move to the next point; return the result if the run ends."""
@@ -416,18 +415,13 @@ class _AcceleratedRun(Run):
         try:
             llf = self._quasi_newton() if secants else self._plain()
         except NOT_HERE as error:
-            return self.end(
-                f"stopped: the filter failed or an update did at iteration {self.number} ({error})"
-            )
+            return self.end_failed(self.number, error)
         if llf is None:
-            name = self.guilty()
-            return self.end(
-                f"stopped: the log-likelihood fell at iteration {self.number}, in the update of {name}"
-            )
+            return self.end_lower(self.number)
         ended = self.watched(self.params, self.number)
         if ended is None and (secants or self.moved == 0) and self._has_converged(llf - before, llf):
             return self.end("converged", True)
-        return ended
+        return ended or self.end_at_maxiter(self.number)
 
     def _has_converged(self, change: float, llf: float) -> bool:
         """Return whether the stopping rule is met in enough consecutive steps."""
@@ -446,6 +440,7 @@ class _AcceleratedRun(Run):
             moments = self.expectation(params)
             if moments.llf >= self.llf:
                 self._go_on(params, moments)
+                self.accept(params, moments.llf, self.number)
                 return moments.llf
             if np.isfinite(moments.llf):
                 llf = moments.llf
@@ -456,21 +451,20 @@ class _AcceleratedRun(Run):
 
     def _plain(self) -> float | None:
         """Take the EM step; return the log-likelihood, or None if it fell."""
-        moments = self.expectation(self.em_step)
-        if decreased(moments.llf, self.llf):
+        params, self.moments = self.em_step, self.expectation(self.em_step)
+        if decreased(self.moments.llf, self.llf):
             return None
-        self._go_on(self.em_step, moments)
-        return moments.llf
+        self._go_on(params, self.moments)
+        self.accept(params, self.moments.llf, self.number)
+        return self.llf
 
     def _go_on(self, params: Array, moments: Moments) -> None:
-        """Take the EM step from a point and accept the point."""
+        """Take the EM step from a point."""
         em_step = params
-        at: Moments = moments
         for _, update in self.updates:
-            em_step, at = update(em_step, at)
+            em_step, moments = update(em_step, moments)
         place = self.coordinates.unconstrain(params)
         self.secants.add(place, self.coordinates.unconstrain(em_step) - place)
-        self.accept(params, moments.llf, self.number)
         self.em_step, self.moved = em_step, relative_change(em_step, params)
 
     def end(self, status: str, converged: bool = False, dead_end: bool = False) -> EMResult:

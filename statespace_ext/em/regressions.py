@@ -32,7 +32,7 @@ from ..numerics.linear_algebra import (
     scaled_solve,
     symmetrize,
 )
-from ..params.affine import AffineMatrix, Elements, IntArray
+from ..params.affine import AffineMatrix, Elements, IntArray, with_time
 from ..params.covariance import precision_of
 from ..params.layout import ParameterLayout
 
@@ -89,11 +89,6 @@ class Regression:
         return mean
 
 
-def row_products(left: Array, right: Array, like: Array) -> Array:
-    """Return L R', or its diagonal alone where ``like`` is stored by its diagonal."""
-    return diagonal_matrix(np.einsum("ij,ij->i", left, right)) if by_diagonal(like) else left @ right.T
-
-
 def padded(cov_sum: Array, width: int) -> Array:
     """Return the covariance of (x_t, 1, exog_t), where only x_t is random, over leading axes."""
     out = np.zeros((*cov_sum.shape[:-2], width, width))
@@ -121,7 +116,7 @@ def observation_equation(ee: Array, eb: Array, bb: Array, n: int, cov: Array, Z:
     eb, bb = eb.copy(), bb.copy()
     eb[:, :k] -= weighted
     bb[:k, :k] += cov
-    ee = ee + row_products(weighted, Z, ee)
+    ee = ee + (diagonal_matrix(np.einsum("ij,ij->i", weighted, Z)) if by_diagonal(ee) else weighted @ Z.T)
     return Regression(symmetrize(ee)[None], eb[None], symmetrize(bb)[None], np.array([float(n)]))
 
 
@@ -203,7 +198,8 @@ class StackedCoefficients:
         self.rows = np.concatenate([each.rows for each in elements])
         self.columns = np.concatenate([each.columns for each in elements])
         self.index = np.concatenate([each.params for each in elements])
-        self.coefs = np.concatenate(_by_group([each.values for each in elements]))
+        groups = max((each.values.shape[1] for each in elements if each.values.ndim == 2), default=0)
+        self.coefs = np.concatenate([with_time(each.values, groups, 2) for each in elements])
         self.params = np.unique(self.index)
 
     @cached_property
@@ -280,14 +276,6 @@ class StackedCoefficients:
         return out
 
 
-def _by_group(values: list[Array]) -> list[Array]:
-    """Return arrays of values, each by group if one of them is."""
-    groups = next((each.shape[1] for each in values if each.ndim == 2), 0)
-    if not groups:
-        return values
-    return [each if each.ndim == 2 else np.repeat(each[:, None], groups, 1) for each in values]
-
-
 _MAX_SCORING = 50
 _MAX_HALVING = 40
 
@@ -304,8 +292,6 @@ def repeated(covs: Array, groups: int) -> Array:
 
 def precisions(cov: Array) -> Array:
     """Return the inverse for each group, which is zero on rows without noise."""
-    if by_diagonal(cov):
-        return precision_of(cov)[None]
     return np.array([precision_of(sigma) for sigma in by_group(cov)])
 
 

@@ -39,8 +39,6 @@ n m p (2 k + p) + n p m^2 / 2 multiplications and one pass of the filter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import scipy.sparse
 from scipy.linalg.lapack import dpotrf, dtrtri
@@ -49,26 +47,24 @@ from ..numerics.linear_algebra import Array
 from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements
 from .regressions import padded
-from .smoothed_point import ConstantModel, SmoothedPoint
+from .smoothed_point import SmoothedPoint
 
 _CHUNK = 2**22
 """Number of elements of an array over periods, parameters and states."""
-_COEFFICIENTS = ("design", "obs_intercept", "obs_coef")
 
 
-def second_order_information(problem: ConstantModel) -> Array | None:
+def second_order_information(system: SmoothedPoint) -> Array | None:
     """
-    Return minus the second derivatives of the log-likelihood by ``problem.index``.
+    Return minus the second derivatives of the log-likelihood by ``system.index``.
 
     None is returned where a covariance is singular, matrices vary over time, or rows are incomplete beside a
     covariance of the observations that is not diagonal.
     """
-    system = SmoothedPoint(problem)
     if not system.is_supported():
         return None
-    m = len(problem.index)
+    m = len(system.index)
     out = np.zeros((m, m))
-    step = max(1, _CHUNK // (len(problem.endog) * system.s * (1 if system.complete else system.s)))
+    step = max(1, _CHUNK // (system.n * system.s * (1 if system.complete else system.s)))
     for first in range(0, m, step):
         last = min(first + step, m)
         out[:, first:last] = _Columns(system, first, last).scores()
@@ -85,7 +81,7 @@ class _Columns:
         self.system, self.m = system, last - first
         self.own = {key: each.between(first, last) for key, each in system.elements.items()}
         k, s, m = system.k, system.s, self.m
-        shapes = {key: block.shape for key, block in system.problem.layout.blocks.items()}
+        shapes = {key: block.shape for key, block in system.layout.blocks.items()}
         dense = {
             key: self.own[key].dense(m, shapes[key])
             for key in ("transition", "state_cov", "state_intercept", "state_mean", "state_coef",
@@ -98,20 +94,14 @@ class _Columns:
         self.dT, self.dW = np.zeros((m, s, s)), padded(self.dQ, s)
         self.dT[:, :k] = self.dA
         self.da1, self.dP1 = dense["initial_state"][:, :, 0], dense["initial_state_cov"]
-        if system.problem.stationary:
+        if system.stationary:
             moved = self.dT @ system.initial_moments[0]
             moved[:, :k] += self.dc
             self.da1 = np.linalg.solve(np.eye(s) - system.T, moved.T).T
             self.dP1 = system.first_covariances(self.dT, self.dW)
-        self.coefs = list(self._coefficients())
+        self.coefs = system.coefs.between(first, last)
         self.covs = self._covariances()
         self.dx, self.dr0 = self._means()
-
-    def _coefficients(self) -> Iterator[Elements]:
-        """Yield the elements of the coefficients on (x_t, 1, exog_t) of the observation equation."""
-        for key, shift in zip(_COEFFICIENTS, (0, self.system.k, self.system.k + 1), strict=True):
-            each = self.own[key]
-            yield Elements(each.rows, each.columns + shift, each.params, each.values)
 
     # -- moments ---------------------------------------------------------------------------------------
 
@@ -152,16 +142,12 @@ class _Columns:
         linear, inputs = np.zeros((2, n, m, system.s))
         weighted = system.weighted(system.residuals.T).T
         loadings, b = system.loadings, system.regressors
-        for each in self.coefs:
-            for i, column, place, value in zip(
-                each.rows, each.columns, each.params, each.values, strict=True
-            ):
-                shown = b[:, column] if system.complete else b[:, column] * system.seen[:, i]
-                linear[:, place, :k] -= value * np.multiply.outer(shown, loadings[i])
-                if column < k:
-                    linear[:, place, column] += value * weighted[:, i]
-        noise = self.own["obs_cov"]
-        for i, j, place, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+        for i, column, place, value in self.coefs:
+            shown = b[:, column] if system.complete else b[:, column] * system.seen[:, i]
+            linear[:, place, :k] -= value * np.multiply.outer(shown, loadings[i])
+            if column < k:
+                linear[:, place, column] += value * weighted[:, i]
+        for i, j, place, value in self.own["obs_cov"]:
             linear[:, place, :k] -= value * np.multiply.outer(weighted[:, j], loadings[i])
         moving = np.unique(np.concatenate([self.own[key].params for key in (
             "transition", "state_cov", "state_intercept", "state_mean", "state_coef")]))  # fmt: skip
@@ -170,7 +156,7 @@ class _Columns:
             linear[:, moving] += np.einsum("ta,jab->tjb", top, self.dA[moving])
             inputs[:, moving, :k] = (
                 np.einsum("tb,jab->tja", x, self.dA[moving]) + self.dc[moving]
-                + np.einsum("tq,jaq->tja", system.problem.state_exog, self.dG[moving])
+                + np.einsum("tq,jaq->tja", system.state_exog, self.dG[moving])
                 + np.einsum("tb,jab->tja", top, self.dQ[moving])
             )  # fmt: skip
         mean, _, first = system.smoothed(linear, inputs, self.da1 + self.dP1 @ r0)
@@ -180,7 +166,7 @@ class _Columns:
 
     def scores(self) -> Array:
         """Return the derivatives of the scores by all parameters, (all, m)."""
-        m_all = len(self.system.problem.index)
+        m_all = len(self.system.index)
         out = np.zeros((m_all, self.m))
         self._observation(out)
         self._state(out)
@@ -202,18 +188,21 @@ class _Columns:
         dcoef = -np.einsum("ia,ijab->ijb", system.loadings, moved)
         dcoef[:, :, :k] += shown
         self._own_coefficients(dcoef)
-        shifts = (0, k, k + 1)
-        for key, shift in zip(_COEFFICIENTS, shifts, strict=True):
-            each = system.elements[key]
-            _add(out, each, dcoef[each.rows, :, each.columns + shift])
-        self._noise(out, shown, dV)
+        _add(out, system.coefs, dcoef[system.coefs.rows, :, system.coefs.columns])
+        noise = system.elements["obs_cov"]
+        if system.diagonal:
+            _add(out, noise, self._diagonal_noise(shown, dV)[noise.rows])
+        else:
+            _add(out, noise, self._full_noise(shown, dV)[noise.rows, noise.columns])
 
     def _own_coefficients(self, dcoef: Array) -> None:
         """Add what the coefficients and H themselves change in the score by the coefficients."""
         system, noise = self.system, self.own["obs_cov"]
         products = np.broadcast_to(system.seen_products, (system.p, *system.seen_products.shape[1:]))
-        terms = [(each, products[each.rows, each.columns]) for each in self.coefs]
-        for each, moved in [*terms, (noise, system.coef_score[noise.columns])]:
+        for each, moved in (
+            (self.coefs, products[self.coefs.rows, self.coefs.columns]),
+            (noise, system.coef_score[noise.columns]),
+        ):
             if system.diagonal:
                 weights = each.values * system.precision[each.rows]
                 np.add.at(dcoef, (each.rows, each.params), -weights[:, None] * moved)
@@ -221,25 +210,14 @@ class _Columns:
                 weights = each.values * system.precision[:, each.rows]
                 np.add.at(dcoef.swapaxes(0, 1), each.params, -weights.T[:, :, None] * moved[:, None])
 
-    def _noise(self, out: Array, shown: Array, dV: Array) -> None:
-        """Add the derivatives of the score by H."""
-        each = self.system.elements["obs_cov"]
-        if len(each.params):
-            change = self._diagonal_noise if self.system.diagonal else self._full_noise
-            _add(out, each, change(shown, dV)[each.rows, each.columns] if not self.system.diagonal
-                 else change(shown, dV)[each.rows])  # fmt: skip
-
     def _diagonal_noise(self, shown: Array, dV: Array) -> Array:
         """Return the derivatives of 1/2 (E sum e^2 / h^2 - n / h), (p, m)."""
         system = self.system
         Z, h = system.loadings, system.precision
         out = -np.einsum("ia,ija->ij", Z, shown) + 0.5 * np.einsum("ia,ijab,ib->ij", Z, dV, Z)
-        for each in self.coefs:
-            np.add.at(
-                out, (each.rows, each.params),
-                -each.values * h[each.rows] * system.coef_score[each.rows, each.columns],
-            )  # fmt: skip
-        noise = self.own["obs_cov"]
+        coefs, noise = self.coefs, self.own["obs_cov"]
+        moved = coefs.values * h[coefs.rows] * system.coef_score[coefs.rows, coefs.columns]
+        np.add.at(out, (coefs.rows, coefs.params), -moved)
         count = np.count_nonzero(system.seen, axis=0)
         second = 0.5 * count * h**2 - system.squares * h**3
         np.add.at(out, (noise.rows, noise.params), noise.values * second[noise.rows])
@@ -252,13 +230,11 @@ class _Columns:
         side = -np.einsum("la,ija->lij", Z, shown)
         out = 0.5 * (side + np.swapaxes(side, 0, 1) + np.einsum("la,jab,ib->lij", Z, dV[0], Z))
         score = system.coef_score
-        for each in self.coefs:
-            for i, column, j, value in zip(each.rows, each.columns, each.params, each.values, strict=True):
-                side = np.outer(precision[:, i], score[:, column])
-                out[:, :, j] -= 0.5 * value * (side + side.T)
+        for i, column, j, value in self.coefs:
+            side = np.outer(precision[:, i], score[:, column])
+            out[:, :, j] -= 0.5 * value * (side + side.T)
         whole = precision @ system.squares @ precision
-        noise = self.own["obs_cov"]
-        for i, other, j, value in zip(noise.rows, noise.columns, noise.params, noise.values, strict=True):
+        for i, other, j, value in self.own["obs_cov"]:
             change = np.outer(precision[:, i], whole[other]) + np.outer(whole[:, i], precision[other])
             out[:, :, j] -= 0.5 * value * (change - system.n * np.outer(precision[:, i], precision[other]))
         return out
@@ -288,7 +264,7 @@ class _Columns:
         r0 = system.states[2]
         side = dr0[:, :, None] * r0
         dGamma = 0.5 * (side + np.swapaxes(side, 1, 2) - self.covs["initial"])
-        if system.problem.stationary:
+        if system.stationary:
             g, Lambda = system.initial_adjoint
             T, (a1, P1) = system.T, system.initial_moments
             dg = np.linalg.solve(np.eye(s) - T.T, (dr0 + np.swapaxes(self.dT, 1, 2) @ g).T).T
@@ -306,7 +282,7 @@ class _Columns:
             _add(out, each, np.moveaxis(dGamma, 0, 2)[each.rows, each.columns])
         shift = dby_c[:, :, None] * system.mean + by_c[:, None] * self.dmean[:, None, :]
         by_block = {
-            "transition": dby_T - np.tile(shift, system.problem.lags),
+            "transition": dby_T - np.tile(shift, system.lags),
             "state_cov": dnoise,
             "state_intercept": dby_c[:, :, None],
             "state_mean": (dby_c @ system.level + np.swapaxes(self.dlevel, 1, 2) @ by_c)[:, :, None],
@@ -440,7 +416,6 @@ class AverageInformation:
 def _products(derivatives: Elements, vectors: Array, size: int, m: int) -> Array:
     """Return the products of the derivatives of a matrix by m parameters with vectors, (n, size, m)."""
     out = np.zeros((len(vectors), size, m))
-    each = derivatives.rows, derivatives.columns, derivatives.params, derivatives.values
-    for i, j, q, value in zip(*each, strict=True):
+    for i, j, q, value in derivatives:
         out[:, i, q] += value * vectors[:, j]
     return out

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..numerics.linear_algebra import Array, companion, is_diagonal, is_positive_definite, symmetrize
 from ..numerics.matrix_equations import stationary_covariance, stationary_moments
-from ..params.affine import IntArray
+from ..params.affine import Elements, IntArray, side_by_side
 from ..params.layout import ParameterLayout
 from .regressions import padded, state_equation
+from .updates import OBSERVATION
 
 _NEARLY_SINGULAR = 1e-9
 """Smallest eigenvalue of a covariance, relative to the diagonal, for which its inverse is used."""
@@ -23,10 +24,10 @@ _CONVERGED = 4e-15
 """Change over a period, relative to the largest element, of what no longer changes."""
 
 
-@dataclass(frozen=True)
-class ConstantModel:
+@dataclass(eq=False)
+class SmoothedPoint:
     """
-    A model with constant matrices at one point.
+    Matrices, smoothed moments and scores by matrix of a model with constant matrices at one point.
 
     Attributes
     ----------
@@ -42,6 +43,14 @@ class ConstantModel:
         Whether the start is stationary; else it is "initial_state" and "initial_state_cov".
     endog, exog, state_exog : ndarray, (nobs, p), (nobs, r) and (nobs, q)
         Data; NaN marks a missing value.
+    Z, A, T : ndarray
+        Loadings of the newest lag (p, k), top rows of the transition (k, s), and the transition (s, s).
+    mean : ndarray, (k,)
+        Mean of the factors, mu in c = (I - sum A) mu + the intercept.
+    elements : dict of str to Elements
+        Derivatives of the blocks.
+    coefs : Elements
+        Derivatives of the coefficients on (x_t, 1, exog_t) of the observation equation.
     """
 
     layout: ParameterLayout
@@ -53,41 +62,31 @@ class ConstantModel:
     exog: Array
     state_exog: Array
 
-
-class SmoothedPoint:
-    """
-    Matrices, smoothed moments and scores by matrix at the point.
-
-    Attributes
-    ----------
-    Z, A, T : ndarray
-        Loadings of the newest lag (p, k), top rows of the transition (k, s), and the transition (s, s).
-    mean : ndarray, (k,)
-        Mean of the factors, mu in c = (I - sum A) mu + the intercept.
-    """
-
-    def __init__(self, problem: ConstantModel) -> None:
-        self.problem, at = problem, problem.at
-        self.n, self.p = problem.endog.shape
+    def __post_init__(self) -> None:
+        layout, at = self.layout, self.at
+        self.n, self.p = self.endog.shape
         self.Z, self.A, self.mean = at["design"], at["transition"], at["state_mean"][:, 0]
         self.k, self.T = len(self.A), companion(self.A)
-        self.s = self.k * problem.lags
-        place = np.full(len(problem.layout), -1)
-        place[problem.index] = np.arange(len(problem.index))
-        self.elements = {key: problem.layout.derivative(key, place) for key in problem.layout.blocks}
-        self.seen = ~np.isnan(problem.endog)
+        self.s = self.k * self.lags
+        place = np.full(len(layout), -1)
+        place[self.index] = np.arange(len(self.index))
+        self.elements = {key: layout.derivative(key, place) for key in layout.blocks}
+        whole = side_by_side([layout.blocks[key] for key in OBSERVATION])
+        params = place[layout.positions(list(whole.names))]
+        free = params >= 0
+        self.coefs = Elements(whole.rows[free], whole.columns[free], params[free], whole.coefs[free])
+        self.seen = ~np.isnan(self.endog)
         self.complete = bool(self.seen.all())
-        obs_cov = problem.layout.blocks["obs_cov"]
+        obs_cov = layout.blocks["obs_cov"]
         self.H, self.W = at["obs_cov"], at["state_cov"]
         self.diagonal = bool(np.all(obs_cov.rows == obs_cov.columns)) and is_diagonal(self.H)
 
     def is_supported(self) -> bool:
         """Return whether the formulas hold here."""
-        varying = any(block.time_varying for block in self.problem.layout.blocks.values())
+        varying = any(block.time_varying for block in self.layout.blocks.values())
         if varying or not (self.complete or self.diagonal):
             return False
-        noise = np.diag(self.H) if self.diagonal else self.H
-        usable = np.all(noise > 0) if self.diagonal else _is_regular(noise)
+        usable = np.all(np.diag(self.H) > 0) if self.diagonal else _is_regular(self.H)
         return bool(usable) and _is_regular(self.W) and self._keeps_digits()
 
     def _keeps_digits(self) -> bool:
@@ -122,15 +121,15 @@ class SmoothedPoint:
     def c(self) -> Array:
         """Intercept of the state, (s,)."""
         out = np.zeros(self.s)
-        out[: self.k] = self.problem.at["state_intercept"][:, 0] + self.level @ self.mean
+        out[: self.k] = self.at["state_intercept"][:, 0] + self.level @ self.mean
         return out
 
     @cached_property
     def initial_moments(self) -> tuple[Array, Array]:
         """a_1 and P_1."""
-        if self.problem.stationary:
+        if self.stationary:
             return stationary_moments(self.T, self.c, padded(self.W, self.s))
-        return self.problem.at["initial_state"][:, 0], self.problem.at["initial_state_cov"]
+        return self.at["initial_state"][:, 0], self.at["initial_state_cov"]
 
     @cached_property
     def precision(self) -> Array:
@@ -223,9 +222,8 @@ class SmoothedPoint:
     @cached_property
     def y(self) -> Array:
         """Observations less their intercepts, zero where missing, (n, p)."""
-        at = self.problem.at
-        level = at["obs_intercept"][:, 0] + self.problem.exog @ at["obs_coef"].T
-        return np.where(self.seen, self.problem.endog - level, 0.0)
+        level = self.at["obs_intercept"][:, 0] + self.exog @ self.at["obs_coef"].T
+        return np.where(self.seen, self.endog - level, 0.0)
 
     @cached_property
     def states(self) -> tuple[Array, Array, Array]:
@@ -233,7 +231,7 @@ class SmoothedPoint:
         n, k = self.n, self.k
         linear, inputs = np.zeros((n, 1, self.s)), np.tile(self.c, (n, 1, 1))
         linear[:, 0, :k] = self.y @ self.loadings
-        inputs[:, 0, :k] += self.problem.state_exog @ self.problem.at["state_coef"].T
+        inputs[:, 0, :k] += self.state_exog @ self.at["state_coef"].T
         mean, adjoint, first = self.smoothed(linear, inputs, self.initial_moments[0][None])
         return mean[:, 0], adjoint[:, 0], first[0]
 
@@ -245,17 +243,17 @@ class SmoothedPoint:
     @cached_property
     def regressors(self) -> Array:
         """(xhat_t, 1, exog_t) of the observation equation, (n, r)."""
-        return np.column_stack([self.states[0][:, : self.k], np.ones(self.n), self.problem.exog])
+        return np.column_stack([self.states[0][:, : self.k], np.ones(self.n), self.exog])
 
     @cached_property
     def state_regressors(self) -> Array:
         """(xhat_t, 1, state_exog_t) of the state equation, (n - 1, s + 1 + q)."""
-        return np.column_stack([self.states[0], np.ones(self.n), self.problem.state_exog])[:-1]
+        return np.column_stack([self.states[0], np.ones(self.n), self.state_exog])[:-1]
 
     @cached_property
     def disturbances(self) -> Array:
         """Smoothed disturbances of the state equation, (n - 1, k)."""
-        coefs = np.column_stack([self.A, self.c[: self.k], self.problem.at["state_coef"]])
+        coefs = np.column_stack([self.A, self.c[: self.k], self.at["state_coef"]])
         return self.states[0][1:, : self.k] - self.state_regressors @ coefs.T
 
     # -- derivatives of the covariances ----------------------------------------------------------------
@@ -332,7 +330,7 @@ class SmoothedPoint:
     def basis(self) -> dict[str, Array]:
         """Derivatives of the covariances along a basis of (dJ, dT, dW, dP_1), for complete rows."""
         k, s = self.k, self.s
-        (a, b), (i, j) = np.tril_indices(k), np.tril_indices(s if self._free_first else 0)
+        (a, b), (i, j) = np.tril_indices(k), self._free_first
         last = np.cumsum([len(a), len(a), k * s, len(i)])
         dJ, dT, dW, dP = np.zeros((4, last[-1], s, s))
         by_J, by_W, by_T, by_P = np.split(np.arange(last[-1]), last[:-1])
@@ -343,21 +341,18 @@ class SmoothedPoint:
         return self.covariances(dJ, None, dT, dW, dP + self.first_covariances(dT, dW))
 
     @property
-    def _free_first(self) -> bool:
-        return len(self.elements["initial_state_cov"].params) > 0
+    def _free_first(self) -> tuple[IntArray, IntArray]:
+        """Rows and columns of a free P_1; none if it is not free."""
+        return np.tril_indices(self.s if len(self.elements["initial_state_cov"].params) else 0)
 
     def coordinates(self, dJ: Array, dA: Array, dW: Array, dP: Array) -> Array:
         """Return directions (m, .) in the basis of `basis`, from derivatives of J, A, Q and a free P_1."""
-        a, b = np.tril_indices(self.k)
-        parts = [dJ[:, a, b], dW[:, a, b], dA.reshape(len(dA), -1)]
-        if self._free_first:
-            i, j = np.tril_indices(self.s)
-            parts.append(dP[:, i, j])
-        return np.concatenate(parts, axis=1)
+        (a, b), (i, j) = np.tril_indices(self.k), self._free_first
+        return np.concatenate([dJ[:, a, b], dW[:, a, b], dA.reshape(len(dA), -1), dP[:, i, j]], axis=1)
 
     def first_covariances(self, dT: Array, dW: Array) -> Array:
         """Return the derivatives of a stationary P_1, zero for another start."""
-        if not self.problem.stationary:
+        if not self.stationary:
             return np.zeros_like(dT)
         side = dT @ (self.initial_moments[1] @ self.T.T)
         return stationary_covariance(self.T, side + np.swapaxes(side, 1, 2) + dW)

@@ -132,63 +132,6 @@ def blocks(n: int, p: int = 1) -> Iterator[slice]:
         yield slice(start, min(start + length, n))
 
 
-class SteadySums(NamedTuple):
-    """
-    Sums over t of products of e_t, r_t, b_t = (E[x_t|Y], 1, exog_t) and s_t = (E[x_t|Y], 1, state_exog_t).
-
-    Attributes
-    ----------
-    ee, eb, bb : ndarray, (p, p), (p, j) and (j, j)
-        Sums of e_t e_t', e_t b_t' and b_t b_t' over t = 1..n.
-    rr, rs, ss : ndarray, (k, k), (k, i) and (i, i)
-        Sums of r_t r_t', r_t s_t' and s_t s_t' over t < n.
-    """
-
-    ee: Array
-    eb: Array
-    bb: Array
-    rr: Array
-    rs: Array
-    ss: Array
-
-
-def steady_sums(
-    residual: Callable[[slice], Array],
-    mean: Array,
-    adjoint: Array,
-    exog: Array,
-    state_exog: Array,
-    series: int,
-    squares: bool,
-) -> SteadySums:
-    """
-    Return the sums.
-
-    Parameters
-    ----------
-    residual : callable
-        Returns e_t of a block.
-    mean, adjoint : ndarray, (n, k)
-        E[x_t|Y], and r_0, ..., r_{n-1}.
-    exog, state_exog : ndarray, (n, j) and (n, i)
-        Regressors of the two equations.
-    series : int
-        Number of series.
-    squares : bool
-        Whether the diagonal of the sum of e_t e_t' suffices.
-    """
-    totals: list[Array] = []
-    for rows in blocks(len(mean), series):
-        e, r = residual(rows), adjoint[rows.start + 1 : rows.stop + 1]
-        states = mean[rows], np.ones((len(e), 1))
-        b, s = (np.concatenate([*states, each[rows]], axis=1) for each in (exog, state_exog))
-        ee = diagonal_matrix(np.einsum("ti,ti->i", e, e)) if squares else gram(e)
-        parts = [ee, e.T @ b, gram(b), gram(r), r.T @ s[: len(r)], gram(s)]
-        totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
-    ee, eb, bb, rr, rs, ss = totals
-    return SteadySums(ee, eb, bb, rr, rs, ss - s[-1][:, None] * s[-1])
-
-
 _ILL_CONDITIONED = 1e10
 """Condition of I + P Lam, in units of the standard deviations, from which covariances lose digits."""
 
@@ -228,6 +171,55 @@ class SmoothedStates:
     first_adjoint_cov: Array
     adjoint_sums: Callable[[], tuple[Array, Array]]
     noise: Callable[[], Array] | None = None
+
+
+class SteadySums(NamedTuple):
+    """
+    Sums over t of products of e_t, r_t, b_t = (E[x_t|Y], 1, exog_t) and s_t = (E[x_t|Y], 1, state_exog_t).
+
+    Attributes
+    ----------
+    ee, eb, bb : ndarray, (p, p), (p, j) and (j, j)
+        Sums of e_t e_t', e_t b_t' and b_t b_t' over t = 1..n.
+    rr, rs, ss : ndarray, (k, k), (k, i) and (i, i)
+        Sums of r_t r_t', r_t s_t' and s_t s_t' over t < n.
+    """
+
+    ee: Array
+    eb: Array
+    bb: Array
+    rr: Array
+    rs: Array
+    ss: Array
+
+
+def steady_sums(
+    residual: Callable[[slice], Array], states: SmoothedStates, exog: Array, state_exog: Array, H: Array
+) -> SteadySums:
+    """
+    Return the sums.
+
+    Parameters
+    ----------
+    residual : callable
+        Returns e_t of a block.
+    states : SmoothedStates
+        Smoothed means and adjoints.
+    exog, state_exog : ndarray, (n, j) and (n, i)
+        Regressors of the two equations.
+    H : ndarray, (p, p)
+        Observation covariance; of the sum of e_t e_t' the diagonal suffices where this is stored by it.
+    """
+    totals: list[Array] = []
+    for rows in blocks(len(states.mean), len(H)):
+        e, r = residual(rows), states.adjoint[rows.start + 1 : rows.stop + 1]
+        first = states.mean[rows], np.ones((len(e), 1))
+        b, s = (np.concatenate([*first, each[rows]], axis=1) for each in (exog, state_exog))
+        ee = diagonal_matrix(np.einsum("ti,ti->i", e, e)) if by_diagonal(H) else gram(e)
+        parts = [ee, e.T @ b, gram(b), gram(r), r.T @ s[: len(r)], gram(s)]
+        totals = [total + part for total, part in zip(totals, parts, strict=True)] if totals else parts
+    ee, eb, bb, rr, rs, ss = totals
+    return SteadySums(ee, eb, bb, rr, rs, ss - s[-1][:, None] * s[-1])
 
 
 def states_by_path(
@@ -485,7 +477,7 @@ def steady_state(
         out = states.mean[rows] @ Z.T
         return np.subtract(y[rows], out, out=out)
 
-    sums = steady_sums(residual, states.mean, states.adjoint, exog, state_exog, len(Z), by_diagonal(H))
+    sums = steady_sums(residual, states, exog, state_exog, H)
     fit = (
         trace_of_product(precision, sums.ee)
         + np.vdot(W, sums.rr)

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from ..numerics.linear_algebra import (
     gaussian_objective,
     identity,
     is_stable,
+    one_minus_sum,
     scaled_solve,
     solve_and_log_det,
 )
@@ -85,32 +85,20 @@ class StateStructure:
         """Rows of R and of the identity for the states with a stationary start."""
         return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
 
-    @cached_property
-    def _whole(self) -> bool:
-        """Whether all states have noise and a stationary start, in the order of the states."""
-        every = np.arange(len(self.base))
-        return np.array_equal(self.noise_rows, every) and np.array_equal(self.stationary, every)
-
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
-        if self._whole:
-            return rows, intercept, cov
         keep, (entry, _) = self.stationary, self._entry
         return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
-        if self._whole:
-            return by_transition, by_intercept, by_cov
         entry, kept = self._entry
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
 
-def companion_structure(k: int, lags: int, stationary: bool) -> StateStructure:
+def companion_structure(k: int, lags: int, stationary: IntArray) -> StateStructure:
     """Return the structure of k factors with lags in companion form."""
-    size = k * lags
-    base = companion(np.zeros((k, size)))
-    return StateStructure(base, np.arange(k), np.arange(size if stationary else 0))
+    return StateStructure(companion(np.zeros((k, k * lags))), np.arange(k), stationary)
 
 
 @dataclass(frozen=True)
@@ -157,19 +145,6 @@ OBSERVATION = ("design", "obs_intercept", "obs_coef")
 STATE = ("transition", "state_intercept", "state_coef", "state_mean")
 
 
-class Updates(Protocol):
-    """Interface of the updates of a model, for the EM driver and the optimiser."""
-
-    def cycles(self) -> list[list[NamedUpdate]]:
-        """Return the updates, grouped by the E-step that they share."""
-
-    def unsupported_reason(self) -> str | None:
-        """Return why EM cannot estimate the model, or None if it can."""
-
-    def information(self, params: Array, moments: Moments) -> Array:
-        """Return the complete-data information about each parameter."""
-
-
 @dataclass(frozen=True)
 class LinearGaussianUpdates:
     """
@@ -193,6 +168,11 @@ class LinearGaussianUpdates:
         """Number of lags, if the states are factors and their lags."""
         rows, columns = self.layout.blocks["transition"].shape
         return columns // rows
+
+    @property
+    def k_states(self) -> int:
+        """Number of states."""
+        return self.layout.blocks["transition"].shape[1]
 
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates, grouped by the E-step that they share."""
@@ -261,12 +241,8 @@ class LinearGaussianUpdates:
 
     def observation_coefficients(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Z, d, D: regression of y_t on (x_t, 1, exog_t)."""
-        regression = moments.observation
-        k_states = regression.bb.shape[1] - 1 - self.layout.blocks["obs_coef"].shape[1]
-        stacked = self._stacked(OBSERVATION, (0, k_states, k_states + 1), regression)
-        step = stacked.step(regression, self._precision("obs_cov", params, stacked, regression))
-        shifted = regression.shifted(stacked.change(step))
-        return params + step, replace(moments, observation=shifted)
+        params, shifted = self._regressed(OBSERVATION, "obs_cov", params, moments.observation)
+        return params, replace(moments, observation=shifted)
 
     def obs_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """H = E sum eps eps' / n, in its structure."""
@@ -282,12 +258,10 @@ class LinearGaussianUpdates:
         regression is then corrected by the gradient of that term, and halved until the expected
         log-likelihood rises and the transition is stable.
         """
-        regression = moments.state
-        k_states = self.layout.blocks["transition"].shape[1]
+        regression, k_states = moments.state, self.k_states
         if not self._stationary and not self._with_mean:
-            stacked = self._stacked(STATE[:3], (0, k_states, k_states + 1), regression)
-            step = stacked.step(regression, self._precision("state_cov", params, stacked, regression))
-            return params + step, replace(moments, state=regression.shifted(stacked.change(step)))
+            params, shifted = self._regressed(STATE[:3], "state_cov", params, regression)
+            return params, replace(moments, state=shifted)
         precision = self._precisions("state_cov", params, regression)
         base, term = self._state_matrix(params), self._stationary_term(moments)
         cov, initial, extra = self.layout.matrix("state_cov", params), 0.0, np.zeros_like(base)
@@ -302,8 +276,12 @@ class LinearGaussianUpdates:
             return value if term is None else value + term.value(*self._stationary_equation(matrix, cov))
 
         value = initial - 0.5 * float(np.vdot(precision, regression.ee))
-        step = self._state_step(params, regression, precision, cov, extra)
-        params, _ = halved(objective, params, step, value)
+        stacked, eb = self._stacked(STATE[:3], regression), np.array(regression.eb)
+        if self._with_mean:
+            elements = [*self._elements(STATE[:3], regression), *self._mean_elements(params)]
+            stacked = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
+        eb[0] += by_group(cov)[0] @ extra
+        params, _ = halved(objective, params, stacked.step(replace(regression, eb=eb), precision), value)
         return params, replace(moments, state=regression.shifted(self._state_matrix(params) - base))
 
     def _initial_term(
@@ -312,21 +290,6 @@ class LinearGaussianUpdates:
         """Return a stationary start's term, and its derivatives by the rows of A, c and Q."""
         value, gradient = term.value_and_gradient(*self._stationary_equation(matrix, cov))
         return value, self.structure.rows_of(*gradient)
-
-    def _state_step(
-        self, params: Array, regression: Regression, precision: Array, cov: Array, extra: Array
-    ) -> Array:
-        """Return the step of a regression with an addition to its gradient Pi E sum e b'."""
-        k_states = self.layout.blocks["transition"].shape[1]
-        keys, first = STATE[:3], (0, k_states, k_states + 1)
-        if self._with_mean:
-            elements = [*self._elements(keys, first, regression), *self._mean_elements(params)]
-            stacked = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
-        else:
-            stacked = self._stacked(keys, first, regression)
-        eb = np.array(regression.eb)
-        eb[0] += by_group(cov)[0] @ extra
-        return stacked.step(replace(regression, eb=eb), precision)
 
     def state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Q = E sum eta eta' / (n - 1), in its structure; halved as above with a stationary start."""
@@ -359,9 +322,7 @@ class LinearGaussianUpdates:
     def initial_state(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """a_1 = E[x_1|Y], weighted by P_1 if elements are shared."""
         regression = self._initial_regression(params, moments)
-        stacked = self._stacked(("initial_state",), (0,), regression)
-        precision = self._precision("initial_state_cov", params, stacked, regression)
-        return params + stacked.step(regression, precision), moments
+        return self._regressed(("initial_state",), "initial_state_cov", params, regression)[0], moments
 
     def initial_state_cov(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """P_1 = V_1 + (E[x_1|Y] - a_1)(.)', in its structure."""
@@ -392,7 +353,6 @@ class LinearGaussianUpdates:
 
     def information(self, params: Array, moments: Moments) -> Array:
         """Return the diagonal of the complete-data information; zero where it is not known."""
-        k_states = moments.initial_mean.size
         out = np.zeros(len(self.layout))
         for keys, cov, regression in (
             (OBSERVATION, "obs_cov", moments.observation),
@@ -400,7 +360,7 @@ class LinearGaussianUpdates:
         ):
             precision = self._precisions(cov, params, regression)
             variances = np.diagonal(precision, axis1=1, axis2=2)
-            stacked = self._stacked(keys, (0, k_states, k_states + 1), regression)
+            stacked = self._stacked(keys, regression)
             squares = np.diagonal(regression.bb, axis1=1, axis2=2)
             weight = variances[:, stacked.rows] * squares[:, stacked.columns]
             out += np.bincount(stacked.index, _squared(stacked.coefs, weight), minlength=len(out))
@@ -408,7 +368,7 @@ class LinearGaussianUpdates:
             weight = regression.n[:, None] * variances[:, block.rows] * variances[:, block.columns]
             out += np.bincount(index, 0.5 * _squared(block.coefs, weight), minlength=len(out))
             if cov == "state_cov" and self._free("state_mean"):
-                level = self._level(self._state_matrix(params))
+                level = one_minus_sum(self._state_matrix(params)[:, : self.k_states])
                 mean = self.layout.blocks["state_mean"]
                 weight = np.einsum("g,gij->ij", regression.n, precision)
                 weight = mean.coefs**2 * np.diag(level.T @ weight @ level)[mean.rows]
@@ -419,24 +379,29 @@ class LinearGaussianUpdates:
 
     # -- shared pieces -------------------------------------------------------------------------------
 
-    def _stacked(
-        self, keys: tuple[str, ...], first: tuple[int, ...], regression: Regression
-    ) -> StackedCoefficients:
+    def _regressed(
+        self, keys: tuple[str, ...], cov: str, params: Array, regression: Regression
+    ) -> tuple[Array, Regression]:
+        """Return the parameters at the generalised least squares of an equation, and its sums there."""
+        stacked = self._stacked(keys, regression)
+        precision = self._precisions(cov, params, regression) if stacked.weighted(regression) else None
+        step = stacked.step(regression, precision)
+        return params + step, regression.shifted(stacked.change(step))
+
+    def _stacked(self, keys: tuple[str, ...], regression: Regression) -> StackedCoefficients:
         periods = b"" if regression.periods is None else regression.periods.tobytes()
         known = keys, regression.eb.shape[1:], periods
         if known not in self._stacks:
-            elements = self._elements(keys, first, regression)
+            elements = self._elements(keys, regression)
             self._stacks[known] = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
         return self._stacks[known]
 
-    def _elements(
-        self, keys: tuple[str, ...], first: tuple[int, ...], regression: Regression
-    ) -> list[Elements]:
-        """Return the elements of blocks that stand side by side, given the first column of each."""
+    def _elements(self, keys: tuple[str, ...], regression: Regression) -> list[Elements]:
+        """Return the elements of blocks that stand side by side: of the states, a constant, regressors."""
         blocks = [regression.of_groups(self.layout.blocks[key]) for key in keys]
         return [
             Elements(block.rows, block.columns + column, self.layout.index[key], block.coefs)
-            for key, block, column in zip(keys, blocks, first, strict=True)
+            for key, block, column in zip(keys, blocks, (0, self.k_states, self.k_states + 1), strict=False)
         ]
 
     @cached_property
@@ -447,14 +412,6 @@ class LinearGaussianUpdates:
         """Return the inverse of a covariance matrix by group."""
         matrix = regression.of_groups(self.layout.blocks[key])
         return repeated(precisions(matrix.at(params[self.layout.index[key]])), len(regression.n))
-
-    def _precision(
-        self, key: str, params: Array, stacked: StackedCoefficients, regression: Regression
-    ) -> Array | None:
-        """Return the inverse of a covariance matrix by group, or None if the coefficients do not need it."""
-        if not stacked.weighted(regression):
-            return None
-        return self._precisions(key, params, regression)
 
     def _term(self, key: str, regression: Regression) -> CovarianceTerm:
         return CovarianceTerm(self.layout, key, regression)
@@ -479,14 +436,9 @@ class LinearGaussianUpdates:
         block, index = self._state_block
         out = block.at(params[index])
         if self._with_mean:
-            k_states = self.layout.blocks["transition"].shape[1]
-            out[:, k_states] += self._level(out) @ at_period(self.layout.matrix("state_mean", params))[:, 0]
+            mean = at_period(self.layout.matrix("state_mean", params))[:, 0]
+            out[:, self.k_states] += one_minus_sum(out[:, : self.k_states]) @ mean
         return out
-
-    def _level(self, state_matrix: Array) -> Array:
-        """I - sum A, given `_state_matrix`."""
-        k, k_states = self.layout.blocks["transition"].shape
-        return identity(k) - state_matrix[:, :k_states].reshape(k, self.lags, k).sum(axis=1)
 
     @cached_property
     def _state_block(self) -> tuple[AffineMatrix, IntArray]:
@@ -500,7 +452,8 @@ class LinearGaussianUpdates:
         block, (k, k_states) = self.layout.blocks["state_mean"], transition.shape
         mean = self.layout.matrix("state_mean", params)[:, 0]
         by_A = -transition.coefs * mean[transition.columns % k]
-        by_mean = (block.coefs * self._level(self._state_matrix(params))[:, block.rows]).T.ravel()
+        level = one_minus_sum(self._state_matrix(params)[:, :k_states])
+        by_mean = (block.coefs * level[:, block.rows]).T.ravel()
         rows, places = np.tile(np.arange(k), len(block.rows)), np.repeat(index["state_mean"], k)
         return [
             Elements(transition.rows, np.full(by_A.size, k_states), index["transition"], by_A),
@@ -509,8 +462,8 @@ class LinearGaussianUpdates:
 
     def _stationary_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return `StateStructure.stationary_equation` of `_state_matrix` and Q."""
-        k_states = self.layout.blocks["transition"].shape[1]
-        return self.structure.stationary_equation(matrix[:, :k_states], matrix[:, k_states], cov)
+        transition, intercept = matrix[:, : self.k_states], matrix[:, self.k_states]
+        return self.structure.stationary_equation(transition, intercept, cov)
 
 
 def _noisy_rows(cov: AffineMatrix) -> NDArray[np.bool_]:

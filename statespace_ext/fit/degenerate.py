@@ -41,10 +41,7 @@ def lifted(problem: EstimationProblem, params: Array) -> Array | None:
     """
     layout = problem.layout
     params = layout.constrain(layout.unconstrain(params))  # rounding in EM may give a negative variance
-    try:
-        found = problem.value_and_score(params)
-    except NOT_HERE:
-        return None
+    found = problem.value_and_score(params)
     if found is None:
         return None
     sizes = problem.model.variance_sizes(problem.full(params))
@@ -117,7 +114,7 @@ class Watch:
     """
 
     def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
-        self.count = self.trials = 0
+        self.problem, self.count, self.trials = problem, 0, 0
         self.by_block = False
         with suppress(*NOT_HERE):
             obs_cov = problem.system(start_params).obs_cov
@@ -125,16 +122,16 @@ class Watch:
         reason = unbounded(problem, start_params, self.by_block)
         self.last = None if reason else np.array(start_params)
 
-    def __call__(self, problem: EstimationProblem, params: Array) -> None:
+    def __call__(self, params: Array) -> None:
         """Check the parameters of an iteration."""
         self.count += 1
-        reason = unbounded(problem, params, self.by_block)
+        reason = unbounded(self.problem, params, self.by_block)
         if reason and self.last is not None:
             raise DeadEnd(f"{reason}; the estimates are those of the last iteration before that", self.last)
         if not reason:
             self.last = np.array(params)
         if self.count % _EVERY == 0:
-            reason = towards_singular(problem, params)
+            reason = towards_singular(self.problem, params)
             self.trials = self.trials + 1 if reason else 0
             if self.trials == _TRIALS:
                 raise DeadEnd(f"{reason}; the estimates are those of one iteration", np.array(params))
@@ -191,9 +188,7 @@ def _at_first(problem: EstimationProblem, system: System, size: Array) -> str:
     """Return a message if a free mean of x_1 fits the first observation exactly, or an empty string."""
     block = problem.layout.blocks.get("initial_state")
     seen = ~problem.smoother.missing[0]
-    if block is None or block.is_fixed or not seen.any():
-        return ""
-    if system.diffuse or system.initialization is not None:
+    if block is None or block.is_fixed or not seen.any() or system.initialization is not None:
         return ""
     Z, H = (over_time(m, slice(0, 1))[0] for m in (system.design, system.obs_cov))
     F = (Z @ system.initial_state_cov @ Z.T + H)[np.ix_(seen, seen)]
@@ -261,9 +256,8 @@ def towards_singular(problem: EstimationProblem, params: Array, ahead: float = _
         Largest difference of the log-likelihood.
     """
     blocks = problem.layout.blocks
-    held = "state_cov" in blocks and blocks["state_cov"].is_fixed
-    free = not any(key not in blocks or blocks[key].is_fixed for key in ("design", "transition"))
-    if not (held and free):
+    fixed = [blocks[key].is_fixed for key in ("design", "transition", "state_cov") if key in blocks]
+    if fixed != [False, False, True]:
         return ""
     try:
         limit = _without_a_direction(problem.system(params))

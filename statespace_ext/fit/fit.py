@@ -17,7 +17,7 @@ from ..numerics.linear_algebra import Array, quiet
 from .degenerate import towards_singular, unbounded
 from .objective import SAME_MAXIMUM, FitResult, Objective
 from .problem import EM_METHODS, WITHOUT_GRADIENT, EstimationProblem, FitRequest
-from .search import Search, after, by_em, maximise, verdict_at
+from .search import BARRIER_WEIGHTS, Search, after, by_em, maximise, verdict_at
 from .start_values import inside, random_start, singular_blocks
 
 S = TypeVar("S")
@@ -30,7 +30,6 @@ _LAPS = 4
 """Number of laps, each as long as the screening, of a start that is behind the best."""
 _LEAST, _LONGER = 200, 2
 """Iteration limits of further starts: at least the first number, and the second times those of the first."""
-_BARRIER = 1e-2
 _SAME = 1e-3
 """After the screening, starts whose log-likelihoods differ by less count as on one path to a maximum."""
 _NEARER = 0.1
@@ -76,7 +75,7 @@ def estimate(problem: EstimationProblem, request: FitRequest, first: Array | Non
     first = _first_start(problem, request, first)
     generator = random_generator(request.rng)
     race = Race(problem, request)
-    chooses = _chooses_starts(request)
+    chooses = _chooses_starts(request, first)
     race.whole([first])
     if chooses:
         race.screened(problem.model.other_starts(problem))
@@ -284,9 +283,7 @@ def begun(
 
 def _poised(problem: EstimationProblem, start_params: Array, scale: Array | None) -> Search | None:
     """Return a search at a start; None without a likelihood or, with a scale, without second derivatives."""
-    if not problem.feasible(start_params):
-        return None
-    weight = _BARRIER if problem.layout.untransformed else 0.0  # the first weight of a complete fit
+    weight = BARRIER_WEIGHTS[0] if problem.layout.untransformed else 0.0
     search = Search(problem, start_params, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start_params)))
     whitens = (scale is not None or search.cheap) and problem.whitens
@@ -348,11 +345,11 @@ def ahead(llf: Mapping[int, float], keep: int) -> list[int]:
     return out
 
 
-def _chooses_starts(request: FitRequest) -> bool:
-    """Return whether a fit adds starts: the user gave no start, and ``maxiter`` is large enough."""
+def _chooses_starts(request: FitRequest, first: Array) -> bool:
+    """Return whether a fit adds starts: it has parameters, no start of the user, and a large ``maxiter``."""
     short = request.maxiter is not None and request.maxiter <= _SCREENING
     plain = request.method in (*EM_METHODS, *WITHOUT_GRADIENT)
-    return request.start_params is None and not plain and not short
+    return request.start_params is None and not plain and not short and len(first) > 0
 
 
 def _first_start(problem: EstimationProblem, request: FitRequest, first: Array | None) -> Array:

@@ -22,8 +22,8 @@ FLAT = 1e-6
 """Relative to complete data, a curvature below this limit leads to a trial of a long step."""
 _PRODUCTS = 8
 """Largest number of products with the information. Each needs two scores."""
-_DIFFERENCE = 1e-3
-"""Step in complete-data standard errors. Scores have errors of 1e-5 at a coefficient near one."""
+_DIFFERENCE = 1e-4
+"""Step of the differences of scores, relative to the scale of the coordinates."""
 _FAR = 10.0
 """Length of a long step, in complete-data standard errors, if the curvature is too small to measure."""
 _LENGTHS = [sign * size for size in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0) for sign in (1.0, -1.0)]
@@ -235,12 +235,14 @@ class FitResult:
 
 
 _LEAST_SHARE, _ROUNDING = 0.03, 1e-12
-_DIFFERENCE, _FLOOR = 1e-4, 1e-7
-"""Step of second derivatives, and the smallest of them, relative to the largest, that is used."""
+_FLOOR = 1e-7
+"""The smallest second derivative, relative to the largest, that is used."""
 _NEAR_EDGE = 1e-3
 """If a correlation matrix has larger eigenvalues, the barrier moves a maximum by its weight squared."""
 _FINISHING = 3
 """Largest number of Newton steps by conjugate gradients after a search that stopped early."""
+_NOWHERE = np.array([np.nan])
+"""A point that no other equals."""
 
 
 class Objective:
@@ -280,7 +282,7 @@ class Objective:
         self.value_here = self._last = np.inf
         self.score_here: Array | None = None
         self._best: tuple[float, Array, Array | None] = (np.inf, np.zeros(len(params)), None)
-        self._recent: tuple[Array, tuple[float, Array] | None] = (np.zeros(0), None)
+        self._recent: tuple[Array, tuple[float, Array] | None] = (_NOWHERE, None)
         self._slope: Array | None = None  # the gradient by parameter of the last evaluation
 
     def unconstrained(self, w: Array) -> Array:
@@ -393,7 +395,7 @@ class Objective:
         parameters keep their scale if the average does not exist here.)
         """
         zero = np.zeros(len(self.scale))
-        self.basis, self._recent = self.scale, (np.zeros(0), None)
+        self.basis, self._recent = self.scale, (_NOWHERE, None)
         self._here(self(zero)[1])
         information = self._average_information() if order == 1 else None
         if information is None and order == 1 and len(zero) > WHITENED_UP_TO:

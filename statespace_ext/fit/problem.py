@@ -11,10 +11,11 @@ from numbers import Real
 from typing import Any, Protocol, TypeGuard, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from ..em.regressions import Moments, by_group
 from ..em.updates import LinearGaussianUpdates
-from ..engine.arguments import check_jobs, one_of, random_generator
+from ..engine.arguments import check_jobs, one_of, random_generator, whole_number
 from ..engine.expectation import ESTEPS, expectation
 from ..engine.smoother import Smoother
 from ..engine.system import System, reason
@@ -128,14 +129,10 @@ class EstimationProblem:
     @cached_property
     def deviations(self) -> Array:
         """The standard deviation of each series, or the magnitude of a constant series."""
-        endog = self.smoother.endog
-        seen = ~np.isnan(endog)
-        count = np.maximum(seen.sum(axis=0), 1)
-        mean = np.where(seen, endog, 0.0).sum(axis=0) / count
-        squares = np.where(seen, endog - mean, 0.0) ** 2
-        out = np.sqrt(squares.sum(axis=0) / count)
-        out = np.where(out > 1e-12 * np.abs(mean), out, np.abs(mean))
-        return np.where(out > 0, out, 1.0)
+        endog = pd.DataFrame(self.smoother.endog)
+        mean, out = np.abs(endog.mean().to_numpy()), endog.std(ddof=0).to_numpy()
+        out = np.where(out > 1e-12 * mean, out, mean)
+        return np.where(out > 0, out, 1.0)  # a series without observations has NaN
 
     def full(self, params: Array) -> Array:
         """Return the full parameter vector."""
@@ -294,8 +291,8 @@ def check_request(request: FitRequest) -> None:
     one_of(request.method, METHODS, "method")
     one_of(request.estep, ("auto", *ESTEPS), "estep")
     if request.maxiter is not None:
-        _check_whole(request.maxiter, "maxiter", 0)
-    _check_whole(request.n_starts, "n_starts", 1)
+        whole_number(_without_point(request.maxiter), "maxiter", 0)
+    whole_number(_without_point(request.n_starts), "n_starts", 1)
     if not _is_real(request.tolerance) or not 0.0 <= request.tolerance < 1.0:
         raise SpecificationError(
             "tolerance is out of range", got=repr(request.tolerance), expected="0 <= tolerance < 1"
@@ -334,8 +331,6 @@ def _is_real(value: object) -> TypeGuard[float]:
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_)) and math.isfinite(value)
 
 
-def _check_whole(value: object, name: str, least: int) -> None:
-    if not _is_real(value) or value != int(value) or value < least:
-        raise SpecificationError(
-            f"{name} must be a whole number", got=repr(value), expected=f"{least} or more"
-        )
+def _without_point(value: object) -> object:
+    """Return an integer in place of a float such as 1e3."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

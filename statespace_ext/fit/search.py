@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,10 +33,14 @@ _LITTLE_TO_GAIN = 1e-7
 _NO_GAIN, _MOST_STALLED = 1e-12, 2
 _ITERATIONS_INSIDE = 500
 """Largest number of iterations for each weight of the barrier."""
-_BARRIER_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+BARRIER_WEIGHTS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
 _ESCAPES = 4
 
 Report = Callable[[int, float], object]
+
+
+def _silent(iteration: int, llf: float) -> None:
+    """Show nothing of an iteration."""
 
 
 def maximise(
@@ -72,7 +75,7 @@ def maximise(
         out = _ascended(problem, start_params, request, maxiter, report, scale)
         for _ in range(_ESCAPES):
             left = maxiter - out.iterations
-            away = None if left <= 0 or not len(start_params) or out.dead_end else lifted(problem, out.params)
+            away = None if left <= 0 or out.dead_end else lifted(problem, out.params)
             if away is None:
                 break
             again = _ascended(problem, away, request, left, report)
@@ -98,14 +101,14 @@ def _ascended(
     start_params: Array,
     request: FitRequest,
     maxiter: int,
-    report: Report | None,
+    report: Report,
     scale: Array | None = None,
 ) -> FitResult:
     """Maximise. With a barrier, reduce its weight in stages, each of which starts from the last point."""
     if not problem.layout.untransformed or request.method in WITHOUT_GRADIENT:
         return Search(problem, start_params, request, report, scale=scale).run(maxiter)
     stages: list[FitResult] = []
-    for weight in _BARRIER_WEIGHTS:
+    for weight in BARRIER_WEIGHTS:
         stage = Search(problem, start_params, request, report, weight).run(min(maxiter, _ITERATIONS_INSIDE))
         stage = replace(stage, llf=problem.value(stage.params))
         if not np.isfinite(stage.llf):
@@ -149,7 +152,7 @@ class Search:
         problem: EstimationProblem,
         start_params: Array,
         request: FitRequest,
-        report: Report | None = None,
+        report: Report = _silent,
         weight: float = 0.0,
         scale: Array | None = None,
     ) -> None:
@@ -172,13 +175,8 @@ class Search:
     def run(self, maxiter: int) -> FitResult:
         """Run rounds until convergence or ``maxiter`` iterations, and return the result."""
         objective, n = self.objective, len(self.objective.origin)
-        if not n:
-            params = objective.params()
-            return FitResult(
-                params, self.problem.loglike(params), self.request.method, True, "converged", 0.0, 0.0
-            )
         try:
-            self._rounds(maxiter)
+            self._rounds(maxiter if n else 0)
         except DeadEnd as end:
             self.dead_end = end.reason
             self.objective = objective = Objective(self.problem, end.params, objective.weight)
@@ -230,7 +228,7 @@ class Search:
         # default start values need other steps before second derivatives pay, unless these are cheap
         # (nor if autoregressive coefficients give several maxima: the higher is reached by the other steps)
         cheap = self.cheap and not self.problem.layout.bounded
-        later = 0.0 < self.objective.weight < _BARRIER_WEIGHTS[0]
+        later = 0.0 < self.objective.weight < BARRIER_WEIGHTS[0]
         given = self.request.start_params is not None or cheap or later
         self.turns = self.turns or self.whitens and given and self._scaled_score() < _NEAR
         # a few more iterations, for at most the price of second derivatives, may do without these
@@ -310,11 +308,10 @@ class Search:
             """Check and report an iteration, and stop if it is the last."""
             params = objective.params(np.asarray(w))
             self.path.append(-objective.best)
-            if self.report is not None:
-                self.report(len(self.path), self.path[-1])
+            self.report(len(self.path), self.path[-1])
             if self.request.callback is not None:
                 self.request.callback(self.problem.full(params))
-            self.watch(self.problem, params)
+            self.watch(params)
             if stops is not None and len(self.path) % _EVERY == 0 and stops(w):
                 raise StopIteration
 
@@ -329,7 +326,7 @@ class Search:
             options=options,
         )
         objective.move(np.asarray(result.x))
-        self.watch(self.problem, objective.params())  # may be a trial step rather than an iteration
+        self.watch(objective.params())  # may be a trial step rather than an iteration
         self.message = str(result.message)
         memory = result.get("hess_inv")
         return None if memory is None else memory.dot
@@ -349,9 +346,7 @@ def _defaults(method: str, maxiter: int, size: int) -> dict[str, Any]:
 
 def verdict_at(problem: EstimationProblem, params: Array) -> Verdict:
     """Return the verdict on free parameters; with a barrier, relative to its smallest weight."""
-    if len(params) == 0:
-        return Verdict(0.0, 0.0, params)
-    objective = Objective(problem, params, _BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0)
+    objective = Objective(problem, params, BARRIER_WEIGHTS[-1] if problem.layout.untransformed else 0.0)
     objective.move(np.zeros(len(params)))
     found = judged(objective.score, np.zeros(len(params)), objective.score_here)
     return replace(found, gain=found.gain + objective.shortfall())
@@ -380,7 +375,7 @@ def by_em(problem: EstimationProblem, request: FitRequest, start_params: Array, 
         at_zero = verdicts[-1].converged and lifted(problem, params) is not None
         return np.inf if at_zero else verdicts[-1].shortfall
 
-    callback, watch = request.callback, partial(Watch(problem, start_params), problem)
+    callback, watch = request.callback, Watch(problem, start_params)
     told = None if callback is None else lambda params: callback(problem.full(params))
     steps = problem.moments, problem.loglike, problem.updates.cycles()
     with reporter(request.disp, request.progress, maxiter) as report:
@@ -423,9 +418,9 @@ def _coordinates(problem: EstimationProblem, start_params: Array) -> Coordinates
 
 
 @contextmanager
-def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, float], None] | None]:
+def reporter(disp: bool, progress: bool, total: int) -> Iterator[Report]:
     """
-    Yield a function of (iteration, log-likelihood), or None without output.
+    Yield a function of (iteration, log-likelihood) that shows them as asked for.
 
     Parameters
     ----------
@@ -441,8 +436,9 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
     UnsupportedError
         If a bar is requested and tqdm is not installed.
     """
+    show = _print_line if disp else _silent
     if not progress:
-        yield _print_line if disp else None
+        yield show
         return
     try:
         from tqdm.auto import tqdm
@@ -456,8 +452,7 @@ def reporter(disp: bool, progress: bool, total: int) -> Iterator[Callable[[int, 
             """Show an iteration."""
             bar.update(1)
             bar.set_postfix(llf=f"{llf:.6g}")
-            if disp:
-                _print_line(iteration, llf)
+            show(iteration, llf)
 
         yield advance
         bar.total = bar.n  # most fits stop before the maximum number of iterations

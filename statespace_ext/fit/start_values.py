@@ -51,8 +51,6 @@ def start_values(problem: EstimationProblem, predictable: bool = False) -> Array
         Whether the components come from the autocovariances of the series instead of the covariances.
     """
     layout = problem.layout
-    if len(layout) == 0:
-        return np.zeros(0)
     y = fill_missing(problem.smoother.endog)
     params = _neutral(problem, y)
     factors = _unit_noise(problem, _factors(problem, y, params, predictable))

@@ -10,7 +10,7 @@ import numpy as np
 from ..base.results import StateSpaceResultsWrapper
 from ..em.driver import EMOptions, run_em
 from ..em.second_order import second_order_information
-from ..em.smoothed_point import ConstantModel
+from ..em.smoothed_point import SmoothedPoint
 from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
 from ..engine.system import System, mixed_start, start_moments
@@ -23,9 +23,9 @@ from ..inference.identification import Identification, identify
 from ..numerics.linear_algebra import (
     NOT_HERE,
     Array,
-    at_period,
     companion,
     lower_triangular_rotation,
+    one_minus_sum,
     rotate_system,
     typical,
 )
@@ -211,8 +211,8 @@ class LGSSM(OverTime):
         self.layout: ParameterLayout = layout_of(blocks, self.labels, lags)
         if on_lags:  # the lags are then separate factors
             self.labels = replace(self.labels, factors=self.labels.states)
-        whole = companion_structure(self.k_factors, self.lags, stationary=True)
-        self.structure = replace(whole, stationary=np.flatnonzero(self.starts == "stationary"))
+        stationary = np.flatnonzero(self.starts == "stationary")
+        self.structure = companion_structure(self.k_factors, self.lags, stationary)
         self.ssm["selection"] = self.structure.selection
 
     @property
@@ -263,7 +263,7 @@ class LGSSM(OverTime):
         """Return an intercept at the matrices of the blocks, with the contribution of regressors if given."""
         own, coefs = at[name][:, 0], at["obs_coef" if name == "obs_intercept" else "state_coef"]
         if name == "state_intercept" and at["state_mean"].any():
-            own = (own.T + _level(at["transition"], self.lags) @ at["state_mean"][:, 0]).T
+            own = (own.T + one_minus_sum(at["transition"]) @ at["state_mean"][:, 0]).T
         if exog is not None and coefs.shape[1]:
             own = (own if own.ndim == 2 else own[:, None]) + coefs @ exog.T
         if name == "obs_intercept":
@@ -321,7 +321,7 @@ class LGSSM(OverTime):
         each[:, 0] += score.start_intercept[: self.k_factors]  # a stationary start has the first intercept
         total = each.sum(axis=1)
         out["state_intercept"] = each[:, None, :]
-        out["state_mean"] = (_level(self.layout.matrix("transition", params), self.lags).T @ total)[:, None]
+        out["state_mean"] = (one_minus_sum(self.layout.matrix("transition", params)).T @ total)[:, None]
         mean = self.layout.matrix("state_mean", params)[:, 0]
         if by_transition is not None and np.any(mean):
             out["transition"] = summed(by_transition) - np.tile(np.outer(total, mean), self.lags)
@@ -451,7 +451,7 @@ class LGSSM(OverTime):
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(
-            ConstantModel(
+            SmoothedPoint(
                 self.layout,
                 self.layout.matrices(params),
                 index,
@@ -495,9 +495,3 @@ def _by_expanded_em(model: LGSSM, problem: EstimationProblem, start_params: Arra
         square_root = np.linalg.cholesky(at["state_cov"])
         rotation = square_root @ lower_triangular_rotation(at["design"] @ square_root)
     return problem.layout.project(rotate_system(at, rotation, model.lags), start_params)
-
-
-def _level(transition: Array, lags: int) -> Array:
-    """Return I - sum A_l."""
-    k = len(transition)
-    return np.eye(k) - at_period(transition).reshape(k, lags, k).sum(axis=1)

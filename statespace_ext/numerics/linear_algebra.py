@@ -349,6 +349,12 @@ def companion(transition: Array) -> Array:
     return out
 
 
+def one_minus_sum(transition: Array) -> Array:
+    """Return I - A_1 - ... - A_L, given the blocks side by side; of the first period if they vary."""
+    k = len(transition)
+    return identity(k) - at_period(transition).reshape(k, -1, k).sum(axis=1)
+
+
 def lower_triangular_rotation(loadings: Array) -> Array:
     """
     Return the orthogonal G for which ``loadings @ G`` has a lower triangular top block.

@@ -198,6 +198,10 @@ class Elements:
     params: IntArray
     values: Array
 
+    def __iter__(self) -> Iterator[tuple[int, int, int, float]]:
+        """Iterate over row, column, position of the parameter and value."""
+        return zip(self.rows, self.columns, self.params, self.values, strict=True)
+
     def between(self, first: int, last: int) -> Elements:
         """Return the elements of parameters first <= place < last, counted from ``first``."""
         kept = (self.params >= first) & (self.params < last)
@@ -314,17 +318,17 @@ def side_by_side(blocks: Sequence[AffineMatrix], diagonal: bool = False) -> Affi
         for block, begin in zip(blocks, begins, strict=True)
     ]
     rows, columns = np.concatenate(places, axis=1)
-    fixed = [_with_time(block.fixed, periods, 3) for block in blocks]
+    fixed = [with_time(block.fixed, periods, 3) for block in blocks]
     return AffineMatrix(
         block_diag(*fixed) if diagonal else np.concatenate(fixed, axis=1),
         rows,
         columns,
         tuple(chain.from_iterable(block.names for block in blocks)),
-        np.concatenate([_with_time(block.coefs, periods * moves, 2) for block in blocks]),
+        np.concatenate([with_time(block.coefs, periods * moves, 2) for block in blocks]),
     )
 
 
-def _with_time(values: Array, periods: int, axes: int) -> Array:
+def with_time(values: Array, periods: int, axes: int) -> Array:
     """Return values with an axis over time, the last of so many axes, if there are periods."""
     return np.repeat(values[..., None], periods, -1) if periods and values.ndim < axes else values
 
@@ -453,7 +457,7 @@ def _one_after_another(
     for matrix, end in zip(matrices, ends, strict=True):
         count = matrix.fixed.shape[2]
         places = zip(matrix.rows.tolist(), matrix.columns.tolist(), matrix.names, strict=True)
-        for place, path in zip(places, _with_time(matrix.coefs, count, 2), strict=True):
+        for place, path in zip(places, with_time(matrix.coefs, count, 2), strict=True):
             paths.setdefault(place, np.zeros(ends[-1]))[end - count : end] = path
     return np.concatenate([matrix.fixed for matrix in matrices], axis=2), paths
 

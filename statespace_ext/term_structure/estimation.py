@@ -406,6 +406,8 @@ class NumericalUpdates(LinearGaussianUpdates):
         moving = np.ones(len(params), bool)
         for key in ("obs_cov", "initial_state"):
             moving[self.layout.index[key]] = False
+        if not moving.any():
+            return params, moments
         z = self.layout.unconstrain(params)
         scale = self._scale(expected, params)[moving]
         value, _ = expected.value_and_gradient(params)

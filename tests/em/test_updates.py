@@ -377,6 +377,13 @@ def test_cycles_name_what_is_free() -> None:
             {"obs_cov": [["v", 0, 0], [0, "v", 0], [0, 0, "v"]], "state_cov": [["v", 0], [0, "v"]]},
             "stationary",
         ),
+        (
+            {
+                "obs_cov": [["v", 0, 0], [0, "u", 0], [0, 0, "u"]], "initialization": "estimated",
+                "initial_state_cov": [["v", 0], [0, "w"]],
+            },
+            "initial_state_cov shares parameters",
+        ),
     ],
 )  # fmt: skip
 def test_obstacles_to_em_are_named(spec: dict, words: str) -> None:

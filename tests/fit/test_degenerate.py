@@ -207,7 +207,7 @@ def test_an_iteration_with_a_regular_obs_cov_builds_no_system(monkeypatch: pytes
     start = problem.model.default_start(problem)
     watch = Watch(problem, start)
     monkeypatch.setattr(problem, "system", lambda *_: pytest.fail("a system was built"))
-    watch(problem, start)
+    watch(start)
     factors = sse.CAPM(y + x[:, None], x, obs_cov="factor:1").problem()
     assert watch.by_block and not Watch(factors, factors.model.default_start(factors)).by_block
 
@@ -218,7 +218,7 @@ def test_a_series_without_noise_is_named() -> None:
     spec = {"k_factors": 2, "design": "identity", "transition": "diagonal", "obs_cov": "zero"}
     problem = sse.LGSSM(y, **spec, state_cov="diagonal").problem()
     start = problem.model.default_start(problem)
-    Watch(problem, start)(problem, start)
+    Watch(problem, start)(start)
     singular = np.array(start)
     singular[problem.layout.block_params("state_cov")[1]] = 1e-14
     assert unbounded(problem, start) == "" and "y2" in unbounded(problem, singular)

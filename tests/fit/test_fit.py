@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from capm import structured_cases
 from edge_data import BUILD, factor_series, lgssm
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from walk_subjects import SUBJECTS
 
 import statespace_ext as sse
 from statespace_ext.fit.fit import _leads_to, spread
@@ -37,6 +38,18 @@ def test_a_start_that_comes_near_a_lower_maximum_does_not_end_there(
     res, best = model.fit(cov_type="none"), json.loads(STORED.read_text())["best_llf"][name]
     assert res.llf > best - 1e-4
     assert best - model.fit(model.start_params, cov_type="none").llf == pytest.approx(above, abs=0.01)
+
+
+@pytest.mark.parametrize("method", ["auto", "em", "nm", "newton"])
+@pytest.mark.parametrize("name", ["LGSSM", "CAPM", "ATSM"])
+def test_a_fit_without_free_parameters_is_at_the_fixed_ones(name: str, method: str) -> None:
+    model, params = SUBJECTS[name].model(), SUBJECTS[name].params
+    llf = model.loglike(params)
+    with model.fix_params(dict(zip(model.param_names, params, strict=True))):
+        res = model.fit(method=method, cov_type="none")
+    assert res.converged and res.mle_retvals["score_norm"] == 0.0
+    assert_array_equal(res.params, params)
+    assert_allclose(res.llf, llf, rtol=1e-12)
 
 
 def leads_to_zero(llf: Callable[[float], float], at: float, close: float) -> bool:
