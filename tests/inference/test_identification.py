@@ -28,6 +28,7 @@ TRIANGULAR = {"identification": "triangular"}
 X = np.random.default_rng(70).standard_normal((30, 2))
 LEVEL = {"design": [[1], [1], [1]], "transition": "identity"}
 ORIGIN = {"initialization": "known", "initial_state": "zero", "initial_state_cov": "identity"}
+UNIT = {"identification": "unit"}
 WHITE = {"design": "free", "transition": "zero", "state_cov": "identity"}
 
 KNOWN_COUNTS = {
@@ -70,6 +71,10 @@ KNOWN_COUNTS = {
     "diffuse level, drift": (1, 3, 1, LEVEL | {"initialization": "diffuse", "state_intercept": "free"}),
     "approximate diffuse level": (1, 3, 1, LEVEL | {"initialization": "approximate_diffuse"}),
     "estimated level, intercepts": (1, 3, 1, LEVEL | {"initialization": "estimated"}),
+    "sum in an intercept": (1, 3, 1, UNIT | {"obs_intercept": [["a + b"], ["c"], ["d"]]}),
+    "sum in a loading": (1, 3, 1, {"design": [[1], ["a + b"], ["2*a + 2*b"]]}),
+    "sum in obs_cov": (1, 2, 1, UNIT | {"obs_cov": [["a + b", 0], [0, "c"]]}),
+    "a sum and a difference": (0, 3, 1, UNIT | {"obs_intercept": [["a + b"], ["a - b"], ["d"]]}),
 }  # fmt: skip
 
 
@@ -162,13 +167,17 @@ def test_matrices_that_vary_late_in_the_sample_identify() -> None:
 
 @pytest.mark.parametrize("name", KNOWN_COUNTS)
 def test_the_realization_finds_the_directions_of_the_moments(name: str) -> None:
-    """Where the model is minimal, has constant matrices and a proper start; elsewhere it declines."""
+    """
+    Where the model is minimal, has constant matrices and a proper start.
+
+    Elsewhere it declines, also if elements identify nothing but a sum of parameters.
+    """
     _, p, k, spec = KNOWN_COUNTS[name]
     model, params = sampled(np.random.default_rng(71), 30, p, k, root=0.8, **spec)
     free = np.arange(len(params))
     point = _general_position(model, params, free)
     found = _by_realization(model, point, free)
-    declines = name.startswith(("white factor", "diffuse", "approximate"))
+    declines = name.startswith(("white factor", "diffuse", "approximate", "sum"))
     assert (found is None) == declines
     if found is not None:
         bases = [_orthonormal((null * units).T) for null, units in (found, _by_moments(model, point, free))]
