@@ -76,7 +76,7 @@ def flat_directions(model: Identifiable, params: Array, free: IntArray) -> tuple
     Parameters
     ----------
     model : Identifiable
-        A model with constant matrices and a proper start.
+        The model.
     params : ndarray
         A generic point of the parameter space.
     free : ndarray of int, (m,)
@@ -90,9 +90,13 @@ def flat_directions(model: Identifiable, params: Array, free: IntArray) -> tuple
     units : ndarray, (m,)
         A direction of the parameters themselves is ``null * units``.
 
-    The result is None if the model is not minimal at the point, or if several parameters of the observation
-    equation have linearly dependent effects. The check then needs the moments of the data.
+    The result is None if matrices vary over time, if the start is diffuse, if the model is not minimal at the
+    point, or if several parameters of the observation equation have linearly dependent effects. The check
+    then needs the moments of the data.
     """
+    varying = any(block.time_varying for block in model.layout.blocks.values())
+    if varying or model.current_initialization in ("diffuse", "approximate_diffuse"):
+        return None
     realization = _Realization(model, params, free)
     return realization.directions() if realization.is_minimal() else None
 

@@ -16,11 +16,11 @@ from systems import dense_system, draw_params, examples, sampled
 from statespace_ext.inference.identification import (
     Identification,
     _by_moments,
-    _by_realization,
     _general_position,
     _orthonormal,
 )
 from statespace_ext.inference.information import observed_information
+from statespace_ext.inference.realization import flat_directions
 from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan
@@ -129,6 +129,16 @@ def test_everything_fixed() -> None:
     assert len(found.free) == 0
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_model_without_parameters() -> None:
+    one = [[1.0]]
+    model = LGSSM(
+        X[:, :1], 1, design=one, obs_intercept="zero", obs_cov=one, transition="zero", state_cov=one
+    )
+    assert model.param_names == []
+    assert model.identification([]).n_flat == 0
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_units_of_the_data_do_not_matter(scale: float) -> None:
     model, params = sampled(np.random.default_rng(75), 30, 3, 2)
@@ -176,7 +186,7 @@ def test_the_realization_finds_the_directions_of_the_moments(name: str) -> None:
     model, params = sampled(np.random.default_rng(71), 30, p, k, root=0.8, **spec)
     free = np.arange(len(params))
     point = _general_position(model, params, free)
-    found = _by_realization(model, point, free)
+    found = flat_directions(model, point, free)
     declines = name.startswith(("white factor", "diffuse", "approximate", "sum"))
     assert (found is None) == declines
     if found is not None:
