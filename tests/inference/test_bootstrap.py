@@ -12,6 +12,7 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import joint
 from systems import dense_system, sampled
+from walk_subjects import SUBJECTS
 
 import statespace_ext as sse
 from statespace_ext.inference.bootstrap import Bootstrap, Innovations, Parametric, aligned, bootstrap
@@ -190,6 +191,17 @@ def test_an_approximately_diffuse_start_is_unknown(kind: str) -> None:
     assert np.abs(sampler.spread).max() < 10.0
     with pytest.raises(sse.SpecificationError, match="proper distribution"):
         Innovations(model, np.asarray(res.params))
+
+
+@pytest.mark.parametrize("subject", ["LGSSM", "DynamicRegression", "ATSM"])
+@pytest.mark.parametrize("start", ["diffuse", "approximate_diffuse"])
+def test_a_diffuse_start_of_the_user_is_unknown(subject: str, start: str) -> None:
+    s = SUBJECTS[subject]
+    model = s.model()
+    getattr(model.ssm, f"initialize_{start}")()
+    sampler = Parametric(model, s.params)
+    assert not sampler.spread.any()
+    assert_allclose(sampler.mean, np.asarray(model.smooth(s.params).smoothed_state)[:, 0], atol=1e-8)
 
 
 def test_intervals() -> None:
