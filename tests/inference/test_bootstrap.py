@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from oracle import joint
 from systems import dense_system, sampled
 from walk_subjects import SUBJECTS
+from yields import turning_panel
 
 import statespace_ext as sse
 from statespace_ext.inference.bootstrap import Bootstrap, Innovations, Parametric, aligned, bootstrap
@@ -202,6 +203,16 @@ def test_a_diffuse_start_of_the_user_is_unknown(subject: str, start: str) -> Non
     sampler = Parametric(model, s.params)
     assert not sampler.spread.any()
     assert_allclose(sampler.mean, np.asarray(model.smooth(s.params).smoothed_state)[:, 0], atol=1e-8)
+
+
+def test_a_diffuse_start_of_portfolios_without_errors_is_that_of_the_data() -> None:
+    """Samples do not start from a standard deviation of one, which is 100 percentage points of a yield."""
+    y, maturities = turning_panel(60)
+    spec: dict[str, Any] = {"k_factors": 2, "dt": 1 / 12, "obs_cov": "exact-portfolios"}
+    model = sse.ATSM(y, maturities, initialization="diffuse", **spec)
+    sampler = Parametric(model, np.asarray(model.start_params))
+    assert_allclose(sampler.mean, model.first_portfolios)
+    assert not sampler.spread.any()
 
 
 def test_intervals() -> None:
