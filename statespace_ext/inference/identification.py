@@ -117,8 +117,8 @@ def _along(
 ) -> Identification:
     """Return the identification for given flat directions, one per row, in units of the parameters."""
     null = _apart(np.where(np.abs(null) > 1e-12, null, 0.0), scale)
-    flat = _orthonormal((null * scale).T / np.linalg.norm(null * scale, axis=1))
-    moved = np.linalg.norm(_orthonormal(null.T), axis=1) > 1e-6  # for any units
+    flat = orthonormal((null * scale).T)
+    moved = np.linalg.norm(orthonormal(null.T), axis=1) > 1e-6  # for any units
     names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
     return Identification(free, flat, names, _message(layout, names, flat.shape[1], reasons))
 
@@ -130,7 +130,7 @@ def _apart(null: Array, scale: Array) -> Array:
     The pivots are parameters with a large scale. Directions that change only parameters with a small scale
     are then kept, and rounding errors of parameters with a large scale do not affect them.
     """
-    rows = _orthonormal(null.T).T
+    rows = orthonormal(null.T).T
     out, order = np.zeros((0, rows.shape[1])), np.argsort(-scale, kind="stable")
     for place in order:
         column = rows[:, place]
@@ -176,9 +176,10 @@ def _triangular(groups: list[Array]) -> Array:
     return np.asarray(np.linalg.qr(np.concatenate(groups), mode="r"))
 
 
-def _orthonormal(columns: Array) -> Array:
-    """Return an orthonormal basis of the column space."""
-    return np.asarray(scipy.linalg.orth(columns, rcond=1e-10)) if columns.shape[1] else columns
+def orthonormal(columns: Array) -> Array:
+    """Return an orthonormal basis of the column space, for columns in any units."""
+    size = np.linalg.norm(columns, axis=0)
+    return np.asarray(scipy.linalg.orth(columns / size, rcond=1e-10)) if columns.shape[1] else columns
 
 
 def _message(layout: ParameterLayout, names: list[str], count: int, explained: bool) -> str:

@@ -26,9 +26,11 @@ from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dpotrf, dpotri
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
+from ..engine.arguments import one_of
 from ..exceptions import SpecificationError
 from ..numerics.differences import jacobian, nan_outside, second_differences, step_sizes
 from ..numerics.linear_algebra import Array, quiet, symmetrize
+from .identification import orthonormal
 
 
 class Scored(Protocol):
@@ -141,7 +143,7 @@ def params_covariance(
     diagonal = np.diag(information)
     # in units in which the information of each parameter is one, for any units of the data
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
-    basis = _orthonormal(flat / scale[:, None])
+    basis = orthonormal(flat / scale[:, None])
     found, note = _inverse_beside(_scaled(information, scale), basis)
     if note:
         return without_errors(n_params, note)
@@ -164,12 +166,6 @@ def _scaled(matrix: Array, scale: Array) -> Array:
     out *= scale
     out *= scale[:, None]
     return out
-
-
-def _orthonormal(directions: Array) -> Array:
-    if not directions.shape[1]:
-        return directions
-    return np.asarray(np.linalg.svd(directions / np.linalg.norm(directions, axis=0), full_matrices=False)[0])
 
 
 def _projected(matrix: Array, basis: Array) -> Array:
@@ -244,7 +240,7 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
         definite.
     """
     scale = model.difference_steps(params, _SHARE)[index] / _SHARE
-    basis = _orthonormal(flat / scale[:, None])
+    basis = orthonormal(flat / scale[:, None])
 
     def away(vector: Array) -> Array:
         """Return the part of a vector that is orthogonal to the flat directions."""
@@ -336,8 +332,8 @@ def _outer(model: Differentiated, params: Array, index: Array, steps: Array) -> 
 
 
 def _robust(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
-    outer = _outer(model, params, index, steps)[0]
-    return observed_information(model, params, index, steps), outer
+    middle, _ = _outer(model, params, index, steps)
+    return observed_information(model, params, index, steps), middle
 
 
 def _harvey(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
@@ -367,7 +363,8 @@ _MENU = (
     CovType("approx", "Standard errors from second differences of the log-likelihood.", _by_values, _COARSE),
     CovType("none", "Standard errors were not computed.", None),
 )
-COV_TYPES = tuple(each.name for each in _MENU)
+_BY_NAME = {each.name: each for each in _MENU}
+COV_TYPES = tuple(_BY_NAME)
 
 
 def cov_type_of(value: object) -> CovType:
@@ -379,11 +376,7 @@ def cov_type_of(value: object) -> CovType:
     SpecificationError
         If the name is unknown.
     """
-    if isinstance(value, CovType):
-        return value
-    if not isinstance(value, str) or value not in COV_TYPES:
-        raise SpecificationError("cov_type is unknown", got=repr(value), expected=f"one of {COV_TYPES}")
-    return _MENU[COV_TYPES.index(value)]
+    return value if isinstance(value, CovType) else _BY_NAME[one_of(value, COV_TYPES, "cov_type")]
 
 
 def _terms(model: Differentiated) -> Callable[[Array], Array]:

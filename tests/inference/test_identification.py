@@ -17,7 +17,7 @@ from statespace_ext.inference.identification import (
     Identification,
     _by_moments,
     _general_position,
-    _orthonormal,
+    orthonormal,
 )
 from statespace_ext.inference.information import observed_information
 from statespace_ext.inference.realization import flat_directions
@@ -190,7 +190,7 @@ def test_the_realization_finds_the_directions_of_the_moments(name: str) -> None:
     declines = name.startswith(("white factor", "diffuse", "approximate", "sum"))
     assert (found is None) == declines
     if found is not None:
-        bases = [_orthonormal((null * units).T) for null, units in (found, _by_moments(model, point, free))]
+        bases = [orthonormal((null * units).T) for null, units in (found, _by_moments(model, point, free))]
         assert_allclose(bases[0] @ bases[0].T, bases[1] @ bases[1].T, atol=1e-7)
 
 
