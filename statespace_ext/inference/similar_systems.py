@@ -60,11 +60,9 @@ def flat_by_system(
     """
     Return flat directions, one per row, in units of steps of the free parameters, and these steps.
 
-    The result is None if matrices vary over time, or if a system does not exist at nearby parameters.
+    The matrices must be constant. The result is None if a system does not exist at nearby parameters.
     """
     system = model.initialized_system(params)
-    if varies(system):
-        return None
     units = _units(model.endog, system)
     whole = float(np.linalg.norm(_vector(_scaled(system, units))))
     found = [_change(model, params, place, _SHARE * errors[place], (units, whole)) for place in free]
