@@ -429,23 +429,19 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
 
     The candidates are a nonsingular matrix, an orthogonal matrix, a permutation with signs, and signs. The
     first candidate that keeps the restrictions and the log-likelihood of the model is used. Without such a
-    candidate, the parameters are returned unchanged.
+    candidate, or if matrices vary over time, the parameters are returned unchanged.
     """
     needed = {"design", "transition", "state_cov", "state_intercept"}
-    if not needed <= set(model.layout.blocks) or model.layout.blocks["design"].is_fixed:
+    layout = model.layout
+    movable = needed <= set(layout.blocks) and not layout.blocks["design"].is_fixed
+    if not movable or any(layout.blocks[key].time_varying for key in needed):
         return params
-    at, goal = model.matrices(params), model.matrices(target)["design"]
-    loadings = at["design"]
-    if loadings.ndim != 2 or loadings.shape[1] != model.ssm.k_posdef:
-        return params
+    at = layout.matrices(params)
     before = model.loglike(params, includes_fixed=True)
-    blocks = model.layout.matrices(params)
-    for G in _rotations(loadings, goal):
-        turned = rotate_system({key: blocks[key] for key in needed}, G, model.lags)
-        if "state_mean" in blocks:
-            turned["state_mean"] = np.linalg.solve(G, blocks["state_mean"])
+    turning = {key: at[key] for key in (*needed, "state_mean") if key in at}
+    for G in _rotations(at["design"], layout.matrix("design", target)):
         try:
-            found = model.params_from_matrices({**blocks, **turned})
+            found = model.params_from_matrices({**at, **rotate_system(turning, G, model.lags)})
             after = model.loglike(found, includes_fixed=True)
         except FAILURES:
             continue

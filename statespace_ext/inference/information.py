@@ -402,8 +402,6 @@ def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
 
 def scores_along(model: Differentiated, params: Array, index: Array, vector: Array) -> float:
     """Return (x' B x)^{1/2}, the norm of the derivatives of the log-likelihood terms along x."""
-    if not np.all(np.isfinite(vector)):
-        return np.nan
     change, terms = np.zeros(len(params)), _terms(model)
     change[index] = vector
     errors = model.difference_steps(params, _COARSE)[index]

@@ -360,8 +360,6 @@ def _report(*sides: _Walk) -> None:
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:
     """Return the value at which the likelihood ratio reaches the cut, or its substitute and the reason."""
     room = abs(side.limit - side.estimate)
-    if side.sign * (side.limit - side.estimate) <= 0:
-        return side.limit, LIMIT
     inner = side.estimate
     for number in range(_STEPS):
         outer = side.within(side.estimate + side.sign * step * _GROWTH**number)

@@ -173,8 +173,6 @@ class _Realization:
     def is_minimal(self) -> bool:
         """Return whether the state is observable and reachable (Hautus test at each eigenvalue)."""
         s, k = self.s, self.k
-        if len(self.R) == 0:
-            return False
         seen = np.zeros((len(self.R), s))
         seen[:, :k] = self.R
         moved = np.concatenate([self.T, self.c[:, None]], axis=1)
@@ -369,8 +367,6 @@ class _Noise(_Eliminated):
 
 def _full_rank(transition: Array, inputs: Array) -> bool:
     """Return whether [T - z I, B] has full row rank at each eigenvalue z of T."""
-    if not np.all(np.isfinite(transition)):
-        return False
     size = len(transition)
     for eigenvalue in np.linalg.eigvals(transition):
         if eigenvalue.imag < 0:

@@ -152,6 +152,18 @@ def test_exchanged_factors_are_put_back() -> None:
     assert_allclose(aligned(model, turned, params), near, atol=1e-12)
 
 
+@pytest.mark.parametrize("key", ["transition", "state_cov"])
+def test_matrices_that_vary_over_time(key: str) -> None:
+    """The factors of the samples are not rotated, and no sample fails."""
+    path = np.where(np.arange(40) < 20, 0.5, 0.9)[None, None]
+    y = np.random.default_rng(0).standard_normal((40, 3))
+    model = sse.LGSSM(y, 1, obs_cov="scalar", initialization="estimated", **{key: path})
+    res = model.fit(method="lbfgs", cov_type="none")
+    params = np.asarray(res.params)
+    assert_array_equal(aligned(model, params, 0.5 * params), params)
+    assert not res.bootstrap(2, rng=0).failures
+
+
 def test_processes_do_not_change_the_samples() -> None:
     pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
     res = white_noise()
