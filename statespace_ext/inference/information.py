@@ -27,7 +27,6 @@ from scipy.linalg.lapack import dpotrf, dpotri
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
 from ..engine.arguments import one_of
-from ..exceptions import SpecificationError
 from ..numerics.differences import jacobian, nan_outside, second_differences, step_sizes
 from ..numerics.linear_algebra import Array, quiet, symmetrize
 from .identification import orthonormal
@@ -306,16 +305,6 @@ class CovType:
     description: str
     parts: Callable[[Differentiated, Array, Array, Array], tuple[Array, Array | None]] | None
     share: float = 1e-4
-
-    def information(
-        self, model: Differentiated, params: Array, index: Array
-    ) -> tuple[Array, Array | None, Array]:
-        """Return the parts and the step sizes. The state of the model does not change."""
-        if self.parts is None:
-            raise SpecificationError(f"cov_type={self.name!r} gives no standard errors")
-        with model.preserved(), quiet():
-            steps = model.difference_steps(params, self.share)
-            return (*self.parts(model, params, index, steps), steps)
 
 
 _COARSE = 0.02

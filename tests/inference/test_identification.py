@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose
 from oracle import joint, richardson_gradient
 from systems import dense_system, draw_params, examples, sampled
 
+from statespace_ext.inference import identification
 from statespace_ext.inference.identification import (
     Identification,
     _by_moments,
@@ -127,6 +128,14 @@ def test_everything_fixed() -> None:
     found = model.identification(params, dict(zip(model.param_names, params, strict=True)))
     assert found.n_flat == 0
     assert len(found.free) == 0
+
+
+def test_a_problem_that_is_too_large_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the moments, whose cost is that of the squared number of series."""
+    monkeypatch.setattr(identification, "_LARGEST_PROBLEM", 10.0)
+    _, found = identification_of("diffuse level, intercepts")
+    assert found.n_flat == 0 and "not checked" in found.message
+    assert identification_of("one factor")[1].n_flat == 1
 
 
 @pytest.mark.filterwarnings("error")
