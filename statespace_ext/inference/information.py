@@ -15,7 +15,6 @@ period have the same sum, but different products.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -53,9 +52,6 @@ class Differentiated(Scored, Protocol):
 
     def update(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Array:
         """Write the matrices at parameters into ``ssm``."""
-
-    def preserved(self) -> AbstractContextManager[None]:
-        """Restore ``ssm`` on exit."""
 
 
 def observed_information(

@@ -344,14 +344,8 @@ def _content(value: object) -> object:
     if is_dataclass(value):
         return [getattr(value, each.name) for each in fields(value)]
     if isinstance(value, Initialization):
-        names = (
-            "initialization_type",
-            "approximate_diffuse_variance",
-            "constant",
-            "stationary_cov",
-            "blocks",
-        )
-        return [getattr(value, name) for name in names]
+        names = "initialization_type approximate_diffuse_variance constant stationary_cov blocks"
+        return [getattr(value, name) for name in names.split()]
     return value
 
 

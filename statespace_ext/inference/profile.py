@@ -16,8 +16,7 @@ from ..display import Displayed
 from ..engine.arguments import probability, stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
-from ..params.affine import AffineMatrix, IntArray
-from ..params.curved import CurvedMatrix
+from ..params.affine import IntArray
 from ..params.layout import ParameterLayout, real_array
 from ..plots import CONSTANT, LINE, ZERO, entries, legend_above, new_figure
 from .many import Failure, attempt, model_of, report_failures
@@ -217,19 +216,18 @@ def limits_of(layout: ParameterLayout, param: str) -> tuple[float, float]:
     """Return the smallest and largest admissible value of a parameter, for any values of the others."""
     if param in layout.bounded:
         return -_END, _END
-    for key in layout.covariances & set(layout.blocks):
+    return (0.0 if _variances(layout, param) else -np.inf), np.inf
+
+
+def _variances(layout: ParameterLayout, param: str) -> dict[str, IntArray]:
+    """Return the rows in which a parameter is the variance, by covariance block."""
+    out = {}
+    for key in sorted(layout.covariances & set(layout.blocks) - set(layout.curved)):
         block = layout.blocks[key]
-        if _variances(block, param).size:
-            return 0.0, np.inf
-    return -np.inf, np.inf
-
-
-def _variances(block: AffineMatrix | CurvedMatrix, param: str) -> IntArray:
-    """Return the rows of a covariance block in which a parameter is the variance."""
-    if isinstance(block, CurvedMatrix):
-        return np.zeros(0, dtype=int)
-    own = (np.array(block.names) == param) & (block.rows == block.columns)
-    return block.rows[own] if len(own) else np.zeros(0, dtype=int)
+        own = np.array([name == param for name in block.names], dtype=bool) & (block.rows == block.columns)
+        if own.any():
+            out[key] = block.rows[own]
+    return out
 
 
 def _first_step(res: Any, param: str) -> float:
@@ -239,10 +237,10 @@ def _first_step(res: Any, param: str) -> float:
     error = float(np.asarray(res.bse)[place])
     if np.isfinite(error) and error > 0:
         return error
-    for key, sizes in model.variance_sizes(params).items():
-        rows = _variances(model.layout.blocks[key], param)
-        if rows.size:
-            return max(0.1 * params[place], _SHARE * float(np.max(sizes[rows])))
+    sizes = model.variance_sizes(params)
+    for key, rows in _variances(model.layout, param).items():
+        if key in sizes:
+            return max(0.1 * params[place], _SHARE * float(np.max(sizes[key][rows])))
     return 1e4 * float(model.difference_steps(params)[place])
 
 
@@ -300,9 +298,9 @@ def _moved(layout: ParameterLayout, param: str, params: Array, value: float) -> 
     """
     place = layout.positions([param])[0]
     plain = np.array(params)
-    for key in sorted(layout.covariances & set(layout.blocks)):
-        rows, old = _variances(layout.blocks[key], param), params[place]
-        if rows.size and old > 0:
+    for key, rows in _variances(layout, param).items():
+        old = params[place]
+        if old > 0:
             scale = np.ones(layout.blocks[key].shape[0])
             scale[rows] = np.sqrt(max(value, 0.0) / old)
             cov = layout.matrices(plain)[key]

@@ -242,22 +242,20 @@ def _collected(
     names, index = list(model.param_names), model._index
     ends = index[[rows.stop - 1 for rows in windows]]
     followed = np.array([rows.stop for rows in windows if rows.stop < model.nobs], dtype=int)
-    values = np.full((len(followed), 3 * model.k_endog), np.nan)
-    forecasts = applied(partial(_forecast, model), records, windows)
-    for value, forecast in zip(values, forecasts, strict=False):
-        value[:] = np.nan if forecast is None else forecast
+    columns = pd.MultiIndex.from_product(
+        [["mean", "se", "error"], [str(name) for name in np.atleast_1d(model.endog_names)]]
+    )
+    forecasts = pd.DataFrame(index=index[followed], columns=columns, dtype=float)
+    for place, forecast in enumerate(applied(partial(_forecast, model), records, windows)):
+        if forecast is not None:
+            forecasts.iloc[place] = forecast
     report_records(records, "windows")
     rows = [{"first": index[own.start], **outcome_of(one)} for own, one in zip(windows, records, strict=True)]
-    series = [str(name) for name in np.atleast_1d(model.endog_names)]
     return RollingFit(
         pd.DataFrame([record.params for record in records], index=ends, columns=names, dtype=float),
         pd.DataFrame([record.bse for record in records], index=ends, columns=names, dtype=float),
         pd.DataFrame(rows, index=ends),
-        pd.DataFrame(
-            values,
-            index=index[followed],
-            columns=pd.MultiIndex.from_product([["mean", "se", "error"], series]),
-        ),
+        forecasts,
         found,
         expanding,
     )
