@@ -221,11 +221,9 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
     expanding = truth(expanding, "expanding")
     if window > model.nobs:
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
-    start = model._given.get("initialization")
-    known = isinstance(start, (str, tuple)) and "known" in (start if isinstance(start, tuple) else (start,))
-    if not expanding and (
-        known if model.user_initialization is None else has_part(model.user_initialization, "known")
-    ):
+    user = model.user_initialization
+    kinds = getattr(model, "starts", [model.current_initialization])
+    if not expanding and ("known" in kinds if user is None else has_part(user, "known")):
         raise SpecificationError(
             "A known start applies to the first period only, which a rolling window leaves",
             got="a known start, expanding=False",
