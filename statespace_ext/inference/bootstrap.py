@@ -131,17 +131,16 @@ class Innovations:
                 got=f"{int(np.isnan(y).sum())} missing values",
                 remedy='Use method="parametric".',
             )
-        with model.preserved(), quiet():
-            model.update(params, transformed=True, includes_fixed=True)
-            self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
-            diffuse = np.any(diffuse_states(model))
-            found = model.ssm.filter()
-        if diffuse:
+        if diffuse_states(model).any():
             raise SpecificationError(
                 "The innovations bootstrap needs a proper distribution of the first state",
                 got="a diffuse start",
                 remedy='Use method="parametric".',
             )
+        with model.preserved(), quiet():
+            model.update(params, transformed=True, includes_fixed=True)
+            self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
+            found = model.ssm.filter()
         self.start = np.array(found.predicted_state[:, 0])
         self.gain = np.array(found.kalman_gain)
         self.square_roots = symmetric_square_root(found.forecasts_error_cov)

@@ -243,12 +243,10 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
 
     def product(vector: Array) -> Array:
         """Return the product of the information with a vector."""
-        step, ends = np.zeros(len(params)), []
-        size = _SHARE / np.linalg.norm(vector)
+        step, size = np.zeros(len(params)), _SHARE / np.linalg.norm(vector)
         step[index] = size * scale * vector
-        for sign in (1.0, -1.0):
-            ends.append(model.loglike_and_score(params + sign * step)[1][index])
-        return away(scale * (ends[1] - ends[0]) / (2.0 * size))
+        ahead, behind = (model.loglike_and_score(params + move)[1][index] for move in (step, -step))
+        return away(scale * (behind - ahead) / (2.0 * size))
 
     out = np.full((len(index), len(wanted)), np.nan)
     for column, place in enumerate(wanted):
