@@ -48,6 +48,13 @@ def test_what_is_not_identified_or_fixed_has_none():
     assert np.isnan(held.bse_of([name])).all()
 
 
+def test_where_the_information_is_not_positive_definite_there_are_none():
+    """The variance of white noise, far above the estimate."""
+    y = np.random.default_rng(0).standard_normal(50)
+    noise = sse.LGSSM(y, 1, design=[[0]], transition=[[0]], state_cov=[[1]], obs_intercept="zero")
+    assert np.isnan(noise.smooth([4.0], cov_type="none").bse_of("obs_var.y", "oim").iloc[0])
+
+
 def test_too_many_parameters_raise_and_are_said_in_the_summary(monkeypatch):
     res = fitted(False)
     right = res.model.smooth(res.params).bse
@@ -67,10 +74,3 @@ def test_too_many_parameters_raise_and_are_said_in_the_summary(monkeypatch):
 def test_unknown_names_are_refused():
     with pytest.raises(ParameterError, match="nothing"):
         fitted(False).bse_of(["nothing"])
-
-
-def test_where_the_information_is_not_positive_definite_there_are_none():
-    """The variance of white noise, far above the estimate."""
-    y = np.random.default_rng(0).standard_normal(50)
-    noise = sse.LGSSM(y, 1, design=[[0]], transition=[[0]], state_cov=[[1]], obs_intercept="zero")
-    assert np.isnan(noise.smooth([4.0], cov_type="none").bse_of("obs_var.y", "oim").iloc[0])
