@@ -251,7 +251,7 @@ class _Realization:
 
     def directions(self) -> tuple[Array, Array] | None:
         """Return the directions of the free parameters and their units, or None if moments are needed."""
-        observation, noise = _Coefficients(self, _OBSERVATION), _Noise(self, ("obs_cov",))
+        observation, noise = _Coefficients(self, _OBSERVATION, True), _Noise(self, ("obs_cov",), False)
         if not (observation.independent and noise.independent):
             return None
         rows = [each.reshape(self.n_unknowns, -1).T for each in self.equations()]
@@ -273,10 +273,10 @@ class _Eliminated(ABC):
     Blocks of the observation equation, side by side. Least squares eliminate their own parameters.
 
     These parameters are in no equation of the state. D is the derivative of the elements with respect to
-    them.
+    them. The elements are all elements, or those that any parameter moves.
     """
 
-    def __init__(self, whole: _Realization, keys: Sequence[str]) -> None:
+    def __init__(self, whole: _Realization, keys: Sequence[str], every: bool) -> None:
         self.whole, p = whole, len(whole.Z)
         parts = [whole.elements[key] for key in keys]
         widths = np.array([whole.layout.blocks[key].shape[1] for key in keys])
@@ -286,7 +286,9 @@ class _Eliminated(ABC):
         )
         before = np.repeat(np.cumsum(widths) - widths, [len(part.rows) for part in parts])
         elements, place = rows * widths.sum() + before + columns, whole.place[params]
-        own, size = place < 0, p * widths.sum()
+        self.elements = np.arange(p * widths.sum()) if every else np.unique(elements)
+        elements, size = np.searchsorted(self.elements, elements), len(self.elements)
+        own = place < 0
         self.params, local = np.unique(params[own], return_inverse=True)
         self.derivative = csc_matrix((values[own], (elements[own], local)), shape=(size, len(self.params)))
         self.of_state = csc_matrix(
@@ -306,31 +308,28 @@ class _Eliminated(ABC):
         return np.asarray(self.factor.solve(self.derivative.T @ change))
 
     def residual(self, change: Array) -> Array:
-        """Return the part of changes of the elements that no parameters cause, in the same memory."""
-        change -= self.derivative @ self.solution(change)
-        return change
+        """Return the part of changes of the elements that no parameters cause."""
+        return np.asarray(change - self.derivative @ self.solution(change))
 
     def change(self, unknowns: Array) -> Array:
         """Return the changes of the elements, less the effect of state parameters, (elements, number)."""
-        out = self.moved(unknowns).reshape(len(unknowns), -1).T
-        out -= self.of_state @ unknowns.T
-        return out
+        return np.asarray(self.moved(unknowns).T - self.of_state @ unknowns.T)
 
     @abstractmethod
     def moved(self, unknowns: Array) -> Array:
-        """Return the changes of the elements by X, m and dP, (number, rows, columns)."""
+        """Return the changes of the elements by X, m and dP, (number, elements)."""
 
 
 class _Coefficients(_Eliminated):
     """Coefficients of the observation equation: dZ = -Z X, dd = -Z m, dD = 0."""
 
     def moved(self, unknowns: Array) -> Array:
-        """Return the changes of the elements by X, m and dP, (number, rows, columns)."""
+        """Return the changes of the elements by X, m and dP, (number, elements)."""
         Z, k = self.whole.Z, self.whole.k
         X, m = np.tensordot(unknowns, self.whole.X[:, :k, :k], 1), unknowns @ self.whole.m[:, :k]
-        out = np.zeros((len(unknowns), len(Z), self.of_state.shape[0] // len(Z)))
+        out = np.zeros((len(unknowns), len(Z), len(self.elements) // len(Z)))
         out[:, :, :k], out[:, :, k] = -Z @ X, -m @ Z.T
-        return out
+        return out.reshape(len(unknowns), -1)
 
     def constraints(self) -> Array:
         """Return the equations without the parameters of the observation equation."""
@@ -347,9 +346,11 @@ class _Noise(_Eliminated):
     """
 
     def moved(self, unknowns: Array) -> Array:
-        """Return the changes of the elements by X, m and dP, (number, rows, columns)."""
+        """Return the changes of the elements by X, m and dP, (number, elements)."""
         Z, k = self.whole.Z, self.whole.k
-        return np.asarray(-Z @ np.tensordot(unknowns, self.whole.dP[:, :k, :k], 1) @ Z.T)
+        i, j = np.divmod(self.elements, len(Z))
+        dP = np.tensordot(unknowns, self.whole.dP[:, :k, :k], 1)
+        return -np.sum((Z[i] @ dP) * Z[j], axis=2)
 
     def constraints(self) -> Array:
         """Return combinations of the equations without the parameters of H."""
@@ -359,10 +360,13 @@ class _Noise(_Eliminated):
 
     def _combination(self, w: Array, v: Array) -> Array:
         """Return the combination w'(.)v of the equations, without its part along the parameters of H."""
-        Z, k = self.whole.Z, self.whole.k
-        weights = self.residual(np.outer(w, v).reshape(-1, 1))
-        seen = Z.T @ weights.reshape(len(Z), -1) @ Z
-        return np.asarray(-np.tensordot(self.whole.dP[:, :k, :k], seen, 2) - self.of_state.T @ weights[:, 0])
+        Z, k, p = self.whole.Z, self.whole.k, len(self.whole.Z)
+        i, j = np.divmod(self.elements, p)
+        weights = w[i] * v[j]
+        left = self.residual(weights)
+        taken = csc_matrix((weights - left, (i, j)), shape=(p, p))
+        seen = np.outer(Z.T @ w, Z.T @ v) - Z.T @ (taken @ Z)
+        return np.asarray(-np.tensordot(self.whole.dP[:, :k, :k], seen, 2) - self.of_state.T @ left)
 
 
 def _full_rank(transition: Array, inputs: Array) -> bool:
