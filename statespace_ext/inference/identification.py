@@ -260,9 +260,15 @@ class _MomentDerivatives:
         """Return a block of the first lag with zeros in the rows of the other lags, and further columns."""
         return np.pad(block, ((0, 0), (0, self.size - self.k), (0, columns)))
 
-    def _transition(self, t: int) -> Array:
-        A = self._block("transition", t)
-        return companion(A[0].real) + 1j * self._padded(A.imag, 0)
+    def _moved(self, t: int, states: Array) -> Array:
+        """Return T_t X, whose lower rows are the lags."""
+        return np.concatenate(
+            [self._block("transition", t) @ states, states[:, : self.size - self.k]], axis=1
+        )
+
+    def _moved_cov(self, t: int, cov: Array) -> Array:
+        """Return T_t P T_t'."""
+        return np.swapaxes(self._moved(t, np.swapaxes(self._moved(t, cov), 1, 2)), 1, 2)
 
     def _noise(self, t: int) -> Array:
         return self._padded(self._block("state_cov", t), self.size - self.k)
@@ -283,10 +289,10 @@ class _MomentDerivatives:
             return 1.0 + _STEP * moved, np.zeros((self.n, size, size))
         if self.model.current_initialization != "stationary":
             return self._block("initial_state"), self._block("initial_state_cov")
-        T, W = self._transition(0), self._noise(0)
+        T, W = self._moved(0, np.broadcast_to(np.eye(size), (self.n, size, size))), self._noise(0)
         c, _ = self._intercepts(0, np.zeros(self.model.k_exog), np.zeros(self.model.k_state_exog))
         P = stationary_covariance(T[0].real, W[0].real)
-        change = (T @ P @ np.swapaxes(T, 1, 2) + W).imag
+        change = (self._moved_cov(0, np.broadcast_to(P, T.shape)) + W).imag
         return np.linalg.solve(np.eye(size) - T, c), P + 1j * stationary_covariance(T[0].real, change)
 
     def _windows(self) -> list[int]:
@@ -320,10 +326,9 @@ class _MomentDerivatives:
             yield (self.unit[:, None] * mean).imag[:, :, 0].T
             if s in self.windows and (s == 0 or not converged):
                 yield from self._covariances(s, P)
-            T = self._transition(s)
-            a = c + T @ a
+            a = c + self._moved(s, a)
             if not converged:
-                P = T @ P @ np.swapaxes(T, 1, 2) + self._noise(s)
+                P = self._moved_cov(s, P) + self._noise(s)
 
     def _covariances(self, s: int, P: Array) -> Iterator[Array]:
         """Yield d Cov(y_t, y_s), t = s..h, projected on random directions."""
@@ -338,7 +343,7 @@ class _MomentDerivatives:
             if t == s:
                 cov = cov + left.T @ self._block("obs_cov", s) @ right
             yield cov.imag.reshape(self.n, -1).T
-            X = self._transition(t) @ X
+            X = self._moved(t, X)
 
     def _directions(self, p: int, width: int) -> Array:
         """Return (p, width) directions, which are random if ``width`` is below p."""
