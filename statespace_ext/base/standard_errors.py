@@ -134,7 +134,8 @@ class StandardErrors(Mixin):
 
     def _compute_cov(self, cov_type: CovType) -> ParamsCov:
         params = np.asarray(self.params, dtype=float)
-        if cov_type.parts is None or self._dependence():
+        parts = cov_type.parts
+        if parts is None or self._dependence():
             return without_errors(len(params))
         if self._too_many:
             return without_errors(
@@ -143,8 +144,9 @@ class StandardErrors(Mixin):
                 "minutes. `bse_of(names)` computes those of some.",
             )
         found, index = self._found_inside, self._found_inside.free
-        with self._as_it_was():
-            information, middle, steps = cov_type.information(self.model, params, index)
+        with self._as_it_was(), self.model.preserved(), quiet():
+            steps = self.model.difference_steps(params, cov_type.share)
+            information, middle = parts(self.model, params, index, steps)
         out = params_covariance(information, index, found.flat, len(params), middle)
         if cov_type.name == "oim" and self.boundary and not found.n_flat:
             out = self._reduced_rank(out, params, index, steps)

@@ -39,14 +39,16 @@ _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
 
 
-def _diffuse_states(model: Any) -> np.ndarray:
-    """Return which states have a diffuse start, exactly or approximately; ``model.ssm`` is up to date."""
-    out = np.diag(model.ssm.initialization(model=model.ssm)[1]) > 0
-    if model.current_initialization == "approximate_diffuse":
-        out[:] = True
-        out[model.initialized_structure.stationary] = False
-    elif model.user_initialization is None and hasattr(model, "starts"):
-        out |= model.starts == "approximate_diffuse"
+def diffuse_states(model: Any) -> np.ndarray:
+    """Return which states have a diffuse start, exactly or approximately."""
+    user, vague = model.user_initialization, ("diffuse", "approximate_diffuse")
+    if user is None and hasattr(model, "starts"):
+        return np.isin(model.starts, vague)
+    if model.current_initialization == "custom":
+        return np.diag(user(model=model.ssm)[1]) > 0
+    out = np.full(model.k_states, model.current_initialization in vague)
+    if user is None and hasattr(model, "structure"):
+        out[model.structure.stationary] = False
     return out
 
 
@@ -71,7 +73,7 @@ class Parametric:
             model.update(params, transformed=True, includes_fixed=True)
             self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
             mean, _, cov = (np.array(part) for part in model.ssm.initialization(model=model.ssm))
-            unknown = _diffuse_states(model)
+            unknown = diffuse_states(model)
             if unknown.any():
                 res = model.smooth(params, includes_fixed=True, cov_type="none")
                 mean, cov = (
@@ -129,17 +131,16 @@ class Innovations:
                 got=f"{int(np.isnan(y).sum())} missing values",
                 remedy='Use method="parametric".',
             )
-        with model.preserved(), quiet():
-            model.update(params, transformed=True, includes_fixed=True)
-            self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
-            diffuse = np.any(_diffuse_states(model))
-            found = model.ssm.filter()
-        if diffuse:
+        if diffuse_states(model).any():
             raise SpecificationError(
                 "The innovations bootstrap needs a proper distribution of the first state",
                 got="a diffuse start",
                 remedy='Use method="parametric".',
             )
+        with model.preserved(), quiet():
+            model.update(params, transformed=True, includes_fixed=True)
+            self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
+            found = model.ssm.filter()
         self.start = np.array(found.predicted_state[:, 0])
         self.gain = np.array(found.kalman_gain)
         self.square_roots = symmetric_square_root(found.forecasts_error_cov)
@@ -427,23 +428,19 @@ def aligned(model: Any, params: Array, target: Array) -> Array:
 
     The candidates are a nonsingular matrix, an orthogonal matrix, a permutation with signs, and signs. The
     first candidate that keeps the restrictions and the log-likelihood of the model is used. Without such a
-    candidate, the parameters are returned unchanged.
+    candidate, or if matrices vary over time, the parameters are returned unchanged.
     """
     needed = {"design", "transition", "state_cov", "state_intercept"}
-    if not needed <= set(model.layout.blocks) or model.layout.blocks["design"].is_fixed:
+    layout = model.layout
+    movable = needed <= set(layout.blocks) and not layout.blocks["design"].is_fixed
+    if not movable or any(layout.blocks[key].time_varying for key in needed):
         return params
-    at, goal = model.matrices(params), model.matrices(target)["design"]
-    loadings = at["design"]
-    if loadings.ndim != 2 or loadings.shape[1] != model.ssm.k_posdef:
-        return params
+    at = layout.matrices(params)
     before = model.loglike(params, includes_fixed=True)
-    blocks = model.layout.matrices(params)
-    for G in _rotations(loadings, goal):
-        turned = rotate_system({key: blocks[key] for key in needed}, G, model.lags)
-        if "state_mean" in blocks:
-            turned["state_mean"] = np.linalg.solve(G, blocks["state_mean"])
+    turning = {key: at[key] for key in (*needed, "state_mean") if key in at}
+    for G in _rotations(at["design"], layout.matrix("design", target)):
         try:
-            found = model.params_from_matrices({**blocks, **turned})
+            found = model.params_from_matrices({**at, **rotate_system(turning, G, model.lags)})
             after = model.loglike(found, includes_fixed=True)
         except FAILURES:
             continue

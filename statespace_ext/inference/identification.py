@@ -23,6 +23,7 @@ from ..numerics.linear_algebra import NOT_HERE, STABILITY_LIMIT, Array, at_perio
 from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
+from .many import Failure, attempt
 from .realization import Identifiable, flat_directions
 from .similar_systems import block_sizes, flat_by_system, series_sizes, varies
 
@@ -30,6 +31,8 @@ _RANK_TOLERANCE = 1e-8
 _LEAST = 1e-3
 """Smallest change of a parameter, relative to the largest of its block, since a variance may be zero."""
 _WINDOWS = 12
+_STEP = 1e-50j
+"""Step of derivatives. Its square is below the rounding error of the moments."""
 _LARGEST_PROBLEM = 3e7
 """Limit of parameters times squared series. For larger problems the check is skipped, with a message."""
 
@@ -80,7 +83,7 @@ def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> 
     if len(free) == 0:
         return Identification(free, np.zeros((0, 0)), [], "")
     point = _general_position(model, params, free)
-    found = _by_realization(model, point, free)
+    found = flat_directions(model, point, free)
     if found is None:
         p = layout.blocks["design"].shape[0]
         if len(layout) * p * p > _LARGEST_PROBLEM:
@@ -114,8 +117,8 @@ def _along(
 ) -> Identification:
     """Return the identification for given flat directions, one per row, in units of the parameters."""
     null = _apart(np.where(np.abs(null) > 1e-12, null, 0.0), scale)
-    flat = _orthonormal((null * scale).T / np.linalg.norm(null * scale, axis=1))
-    moved = np.linalg.norm(_orthonormal(null.T), axis=1) > 1e-6  # for any units
+    flat = orthonormal((null * scale).T)
+    moved = np.linalg.norm(orthonormal(null.T), axis=1) > 1e-6  # for any units
     names = [layout.names[free[i]] for i in np.flatnonzero(moved)]
     return Identification(free, flat, names, _message(layout, names, flat.shape[1], reasons))
 
@@ -127,7 +130,7 @@ def _apart(null: Array, scale: Array) -> Array:
     The pivots are parameters with a large scale. Directions that change only parameters with a small scale
     are then kept, and rounding errors of parameters with a large scale do not affect them.
     """
-    rows = _orthonormal(null.T).T
+    rows = orthonormal(null.T).T
     out, order = np.zeros((0, rows.shape[1])), np.argsort(-scale, kind="stable")
     for place in order:
         column = rows[:, place]
@@ -148,21 +151,13 @@ def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
     sizes = np.where(
         covariances, np.abs(z) + 0.1 * block_sizes(model.layout, np.where(covariances, z, 0.0)), errors
     )
-    for point in _points(model.layout, z, free, sizes):
-        try:
-            model.initialized_system(point)
-        except (StateSpaceError, *NOT_HERE):
-            continue
-        return point
-    return np.array(params)
 
+    def exists(point: Array) -> bool:
+        """Return whether the system exists."""
+        found = attempt(model.initialized_system, point, catch=(StateSpaceError, *NOT_HERE))
+        return not isinstance(found, Failure)
 
-def _by_realization(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array] | None:
-    """Return flat directions and their units by `flat_directions`, or None if moments are needed."""
-    varying = any(block.time_varying for block in model.layout.blocks.values())
-    if varying or model.current_initialization in ("diffuse", "approximate_diffuse"):
-        return None
-    return flat_directions(model, point, free)
+    return next(filter(exists, _points(model.layout, z, free, sizes)), params)
 
 
 def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array]:
@@ -181,9 +176,10 @@ def _triangular(groups: list[Array]) -> Array:
     return np.asarray(np.linalg.qr(np.concatenate(groups), mode="r"))
 
 
-def _orthonormal(columns: Array) -> Array:
-    """Return an orthonormal basis of the column space."""
-    return np.asarray(scipy.linalg.orth(columns, rcond=1e-10)) if columns.shape[1] else columns
+def orthonormal(columns: Array) -> Array:
+    """Return an orthonormal basis of the column space, for columns in any units."""
+    size = np.linalg.norm(columns, axis=0)
+    return np.asarray(scipy.linalg.orth(columns / size, rcond=1e-10)) if columns.shape[1] else columns
 
 
 def _message(layout: ParameterLayout, names: list[str], count: int, explained: bool) -> str:
@@ -206,11 +202,14 @@ def _message(layout: ParameterLayout, names: list[str], count: int, explained: b
 def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
     """Return a random nearby point with nonsingular covariance matrices at which the start exists."""
     z = model.layout.unconstrain(params)
-    for point in _points(model.layout, z, free, np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3):
+    sizes = np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3
+
+    def exists(point: Array) -> bool:
+        """Return whether the start exists."""
         transition = companion(at_period(model.layout.matrix("transition", point)))
-        if model.current_initialization != "stationary" or spectral_radius(transition) < STABILITY_LIMIT:
-            return point
-    return np.array(params)
+        return model.current_initialization != "stationary" or spectral_radius(transition) < STABILITY_LIMIT
+
+    return next(filter(exists, _points(model.layout, z, free, sizes)), params)
 
 
 def _points(layout: ParameterLayout, z: Array, free: IntArray, size: Array) -> Iterator[Array]:
@@ -226,7 +225,10 @@ class _MomentDerivatives:
     """
     Derivatives of the mean and covariance of y_1..y_h with respect to the parameters and a diffuse x_1.
 
-    Each series is in units of its standard deviation, so that all series have the same weight.
+    The first axis of all matrices is over the parameters. Each matrix is at a point that is moved along the
+    parameter by an imaginary step. The imaginary part of the moments is then the step times the derivative,
+    without an error of differences. Each series is in units of its standard deviation, so that all series
+    have the same weight.
     """
 
     def __init__(self, model: Identifiable, params: Array) -> None:
@@ -243,76 +245,55 @@ class _MomentDerivatives:
         self.n = len(self.layout) + (self.size if self.diffuse else 0)
 
     def _block(self, key: str, t: int = 0) -> Array:
-        """Return d block / d parameter at a period, (n, rows, columns)."""
+        """Return a block at a period, moved along each parameter, (n, rows, columns)."""
         if key not in self.constant:
             block, index = self.layout.tangent(key, self.params)
             coefs = block.coefs[:, min(t, block.coefs.shape[1] - 1)] if block.moves else block.coefs
-            found = Elements(block.rows, block.columns, index, coefs).dense(self.n, block.shape)
-            if block.moves:
-                return found
-            self.constant[key] = found
+            slopes = Elements(block.rows, block.columns, index, coefs).dense(self.n, block.shape)
+            value = self.at[key]
+            if value.ndim == 3:
+                return value[:, :, min(t, value.shape[2] - 1)] + _STEP * slopes
+            self.constant[key] = value + _STEP * slopes
         return self.constant[key]
 
-    def _slice(self, key: str, t: int) -> Array:
-        value = self.at[key]
-        return value if value.ndim == 2 else value[:, :, min(t, value.shape[2] - 1)]
+    def _padded(self, block: Array, columns: int) -> Array:
+        """Return a block of the first lag with zeros in the rows of the other lags, and further columns."""
+        return np.pad(block, ((0, 0), (0, self.size - self.k), (0, columns)))
 
-    def _transition(self, t: int) -> tuple[Array, Array]:
-        """Return T and dT, whose rows below the first lag are zero."""
-        dT = np.zeros((self.n, self.size, self.size))
-        dT[:, : self.k] = self._block("transition", t)
-        return companion(self._slice("transition", t)), dT
-
-    def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array, Array, Array]:
-        """Return c_t, dc_t, d_t and dd_t at random regressors."""
-        k, mean = self.k, self.at["state_mean"][:, 0]
-        A = self._slice("transition", t)
-        dA = self._block("transition", t)
-        level = np.eye(k) - A.reshape(k, self.model.lags, k).sum(axis=1)
-        dlevel = -dA.reshape(self.n, k, self.model.lags, k).sum(axis=2)
-        c, dc = np.zeros(self.size), np.zeros((self.n, self.size))
-        c[:k] = self._slice("state_intercept", t)[:, 0] + level @ mean + self.at["state_coef"] @ state_exog
-        dc[:, :k] = (
-            self._block("state_intercept", t)[:, :, 0]
-            + dlevel @ mean
-            + self._block("state_mean")[:, :, 0] @ level.T
-            + self._block("state_coef") @ state_exog
+    def _moved(self, t: int, states: Array) -> Array:
+        """Return T_t X, whose lower rows are the lags."""
+        return np.concatenate(
+            [self._block("transition", t) @ states, states[:, : self.size - self.k]], axis=1
         )
-        d = self._slice("obs_intercept", t)[:, 0] + self.at["obs_coef"] @ exog
-        dd = self._block("obs_intercept", t)[:, :, 0] + self._block("obs_coef") @ exog
-        return c, dc, d, dd
 
-    def _start(self) -> tuple[Array, Array, Array, Array]:
-        """Return a_1, da_1, P_1 and dP_1."""
+    def _moved_cov(self, t: int, cov: Array) -> Array:
+        """Return T_t P T_t'."""
+        return np.swapaxes(self._moved(t, np.swapaxes(self._moved(t, cov), 1, 2)), 1, 2)
+
+    def _noise(self, t: int) -> Array:
+        return self._padded(self._block("state_cov", t), self.size - self.k)
+
+    def _intercepts(self, t: int, exog: Array, state_exog: Array) -> tuple[Array, Array]:
+        """Return c_t and d_t at given regressors, as columns."""
+        A, k = self._block("transition", t), self.k
+        level = np.eye(k) - A.reshape(self.n, k, self.model.lags, k).sum(axis=2)
+        c = self._block("state_intercept", t) + level @ self._block("state_mean")
+        c = c + self._block("state_coef") @ state_exog[:, None]
+        return self._padded(c, 0), self._block("obs_intercept", t) + self._block("obs_coef") @ exog[:, None]
+
+    def _start(self) -> tuple[Array, Array]:
+        """Return a_1, as a column, and P_1."""
         size = self.size
         if self.diffuse:
-            da = np.zeros((self.n, size))
-            da[len(self.layout) :] = np.eye(size)
-            return np.ones(size), da, np.zeros((size, size)), np.zeros((self.n, size, size))
+            moved = np.eye(self.n, size, -len(self.layout))[:, :, None]
+            return 1.0 + _STEP * moved, np.zeros((self.n, size, size))
         if self.model.current_initialization != "stationary":
-            da, dP = self._block("initial_state")[:, :, 0], self._block("initial_state_cov")
-            return self.at["initial_state"][:, 0], da, self.at["initial_state_cov"], dP
-        T, dT = self._transition(0)
-        zero_x, zero_u = np.zeros(self.model.k_exog), np.zeros(self.model.k_state_exog)
-        c, dc, _, _ = self._intercepts(0, zero_x, zero_u)
-        W, dW = self._noise(0)
-        level = np.eye(size) - T
-        a = np.linalg.solve(level, c)
-        dc += dT @ a
-        P = stationary_covariance(T, W)
-        side = dT @ P @ T.T
-        dP = stationary_covariance(T, side + np.swapaxes(side, 1, 2) + dW)
-        return a, np.linalg.solve(level, dc.T).T, P, dP
-
-    def _noise(self, t: int) -> tuple[Array, Array]:
-        W, dW = np.zeros((self.size, self.size)), np.zeros((self.n, self.size, self.size))
-        W[: self.k, : self.k] = self._slice("state_cov", t)
-        dW[:, : self.k, : self.k] = self._block("state_cov", t)
-        return W, dW
-
-    def _design(self, t: int) -> tuple[Array, Array]:
-        """Return Z and dZ for the first lag. The other lags are not observed."""
-        return self._slice("design", t), self._block("design", t)
+            return self._block("initial_state"), self._block("initial_state_cov")
+        T, W = self._moved(0, np.broadcast_to(np.eye(size), (self.n, size, size))), self._noise(0)
+        c, _ = self._intercepts(0, np.zeros(self.model.k_exog), np.zeros(self.model.k_state_exog))
+        P = stationary_covariance(T[0].real, W[0].real)
+        change = (self._moved_cov(0, np.broadcast_to(P, T.shape)) + W).imag
+        return np.linalg.solve(np.eye(size) - T, c), P + 1j * stationary_covariance(T[0].real, change)
 
     def _windows(self) -> list[int]:
         """
@@ -336,44 +317,33 @@ class _MomentDerivatives:
 
     def rows(self) -> Iterator[Array]:
         """Yield rows of the derivative, (number, n)."""
-        a, da, P, dP = self._start()
+        a, P = self._start()
         converged = self.model.current_initialization == "stationary" and not self.varying
-        k = self.k
         for s in range(self.windows[-1] + 1):
             exog = self.rng.standard_normal(self.model.k_exog)
-            state_exog = self.rng.standard_normal(self.model.k_state_exog)
-            c, dc, _, dd = self._intercepts(s, exog, state_exog)
-            Z, dZ = self._design(s)
-            yield self.unit[:, None] * (dd + dZ @ a[:k] + da[:, :k] @ Z.T).T
+            c, d = self._intercepts(s, exog, self.rng.standard_normal(self.model.k_state_exog))
+            mean = d + self._block("design", s) @ a[:, : self.k]
+            yield (self.unit[:, None] * mean).imag[:, :, 0].T
             if s in self.windows and (s == 0 or not converged):
-                yield from self._covariances(s, P, dP)
-            T, dT = self._transition(s)
-            da = dc + dT @ a + da @ T.T
-            a = c + T @ a
+                yield from self._covariances(s, P)
+            a = c + self._moved(s, a)
             if not converged:
-                W, dW = self._noise(s)
-                side = dT @ P @ T.T
-                dP = side + np.swapaxes(side, 1, 2) + T @ dP @ T.T + dW
-                P = T @ P @ T.T + W
+                P = self._moved_cov(s, P) + self._noise(s)
 
-    def _covariances(self, s: int, P: Array, dP: Array) -> Iterator[Array]:
+    def _covariances(self, s: int, P: Array) -> Iterator[Array]:
         """Yield d Cov(y_t, y_s), t = s..h, projected on random directions."""
-        Zs, dZs = self._design(s)
-        p = len(Zs)
+        now = self._block("design", s)
+        p = now.shape[1]
         width = min(p, int(np.ceil(p * np.sqrt(2.0 / self.horizon))) + 2)
-        X, dX = P[:, : self.k], dP[:, :, : self.k]  # Cov(x_t, x_s); only the first lag of x_s is observed
+        X = P[:, :, : self.k]  # Cov(x_t, x_s); only the first lag of x_s is observed
         for t in range(s, max(self.horizon, min(s + 2, self.model.nobs))):
-            Z, dZ = self._design(t)
             left = self._directions(p, width)
             right = left if t == s or width == p else self._directions(p, width)
-            seen, dseen = X[: self.k], dX[:, : self.k]
-            change = dZ @ seen @ Zs.T + Z @ dseen @ Zs.T + Z @ seen @ np.swapaxes(dZs, 1, 2)
-            change = left.T @ change @ right
+            cov = left.T @ self._block("design", t) @ X[:, : self.k] @ np.swapaxes(right.T @ now, 1, 2)
             if t == s:
-                change = change + left.T @ self._block("obs_cov", s) @ right
-            yield change.reshape(self.n, -1).T
-            T, dT = self._transition(t)
-            X, dX = T @ X, T @ dX + dT @ X
+                cov = cov + left.T @ self._block("obs_cov", s) @ right
+            yield cov.imag.reshape(self.n, -1).T
+            X = self._moved(t, X)
 
     def _directions(self, p: int, width: int) -> Array:
         """Return (p, width) directions, which are random if ``width`` is below p."""

@@ -15,7 +15,6 @@ period have the same sum, but different products.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -26,9 +25,10 @@ from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dpotrf, dpotri
 from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
-from ..exceptions import SpecificationError
+from ..engine.arguments import one_of
 from ..numerics.differences import jacobian, nan_outside, second_differences, step_sizes
 from ..numerics.linear_algebra import Array, quiet, symmetrize
+from .identification import orthonormal
 
 
 class Scored(Protocol):
@@ -52,9 +52,6 @@ class Differentiated(Scored, Protocol):
 
     def update(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Array:
         """Write the matrices at parameters into ``ssm``."""
-
-    def preserved(self) -> AbstractContextManager[None]:
-        """Restore ``ssm`` on exit."""
 
 
 def observed_information(
@@ -141,7 +138,7 @@ def params_covariance(
     diagonal = np.diag(information)
     # in units in which the information of each parameter is one, for any units of the data
     scale = np.where(diagonal > 0, 1.0 / np.sqrt(np.where(diagonal > 0, diagonal, 1.0)), 1.0)
-    basis = _orthonormal(flat / scale[:, None])
+    basis = orthonormal(flat / scale[:, None])
     found, note = _inverse_beside(_scaled(information, scale), basis)
     if note:
         return without_errors(n_params, note)
@@ -164,12 +161,6 @@ def _scaled(matrix: Array, scale: Array) -> Array:
     out *= scale
     out *= scale[:, None]
     return out
-
-
-def _orthonormal(directions: Array) -> Array:
-    if not directions.shape[1]:
-        return directions
-    return np.asarray(np.linalg.svd(directions / np.linalg.norm(directions, axis=0), full_matrices=False)[0])
 
 
 def _projected(matrix: Array, basis: Array) -> Array:
@@ -244,7 +235,7 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
         definite.
     """
     scale = model.difference_steps(params, _SHARE)[index] / _SHARE
-    basis = _orthonormal(flat / scale[:, None])
+    basis = orthonormal(flat / scale[:, None])
 
     def away(vector: Array) -> Array:
         """Return the part of a vector that is orthogonal to the flat directions."""
@@ -252,12 +243,10 @@ def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Ar
 
     def product(vector: Array) -> Array:
         """Return the product of the information with a vector."""
-        step, ends = np.zeros(len(params)), []
-        size = _SHARE / np.linalg.norm(vector)
+        step, size = np.zeros(len(params)), _SHARE / np.linalg.norm(vector)
         step[index] = size * scale * vector
-        for sign in (1.0, -1.0):
-            ends.append(model.loglike_and_score(params + sign * step)[1][index])
-        return away(scale * (ends[1] - ends[0]) / (2.0 * size))
+        ahead, behind = (model.loglike_and_score(params + move)[1][index] for move in (step, -step))
+        return away(scale * (behind - ahead) / (2.0 * size))
 
     out = np.full((len(index), len(wanted)), np.nan)
     for column, place in enumerate(wanted):
@@ -311,16 +300,6 @@ class CovType:
     parts: Callable[[Differentiated, Array, Array, Array], tuple[Array, Array | None]] | None
     share: float = 1e-4
 
-    def information(
-        self, model: Differentiated, params: Array, index: Array
-    ) -> tuple[Array, Array | None, Array]:
-        """Return the parts and the step sizes. The state of the model does not change."""
-        if self.parts is None:
-            raise SpecificationError(f"cov_type={self.name!r} gives no standard errors")
-        with model.preserved(), quiet():
-            steps = model.difference_steps(params, self.share)
-            return (*self.parts(model, params, index, steps), steps)
-
 
 _COARSE = 0.02
 """Step of differences of the log-likelihood, as a share of a standard error."""
@@ -336,8 +315,8 @@ def _outer(model: Differentiated, params: Array, index: Array, steps: Array) -> 
 
 
 def _robust(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
-    outer = _outer(model, params, index, steps)[0]
-    return observed_information(model, params, index, steps), outer
+    middle, _ = _outer(model, params, index, steps)
+    return observed_information(model, params, index, steps), middle
 
 
 def _harvey(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
@@ -367,7 +346,8 @@ _MENU = (
     CovType("approx", "Standard errors from second differences of the log-likelihood.", _by_values, _COARSE),
     CovType("none", "Standard errors were not computed.", None),
 )
-COV_TYPES = tuple(each.name for each in _MENU)
+_BY_NAME = {each.name: each for each in _MENU}
+COV_TYPES = tuple(_BY_NAME)
 
 
 def cov_type_of(value: object) -> CovType:
@@ -379,11 +359,7 @@ def cov_type_of(value: object) -> CovType:
     SpecificationError
         If the name is unknown.
     """
-    if isinstance(value, CovType):
-        return value
-    if not isinstance(value, str) or value not in COV_TYPES:
-        raise SpecificationError("cov_type is unknown", got=repr(value), expected=f"one of {COV_TYPES}")
-    return _MENU[COV_TYPES.index(value)]
+    return value if isinstance(value, CovType) else _BY_NAME[one_of(value, COV_TYPES, "cov_type")]
 
 
 def _terms(model: Differentiated) -> Callable[[Array], Array]:
@@ -409,8 +385,6 @@ def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
 
 def scores_along(model: Differentiated, params: Array, index: Array, vector: Array) -> float:
     """Return (x' B x)^{1/2}, the norm of the derivatives of the log-likelihood terms along x."""
-    if not np.all(np.isfinite(vector)):
-        return np.nan
     change, terms = np.zeros(len(params)), _terms(model)
     change[index] = vector
     errors = model.difference_steps(params, _COARSE)[index]

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -140,10 +141,9 @@ def run_simulations(
     n_jobs : int, optional
         As in `stream`.
     """
-    count = max(1, min(len(seeds), _CHUNKS))
-    chunks = ((one, seeds[place::count]) for place in range(count))
-    parts = list(stream(_simulated, chunks, n_jobs, ordered=True))
-    return [parts[i % count][i // count] for i in range(len(seeds))]
+    size = len(seeds) // _CHUNKS + 1
+    chunks = ((one, seeds[first : first + size]) for first in range(0, len(seeds), size))
+    return list(chain.from_iterable(stream(_simulated, chunks, n_jobs, ordered=True)))
 
 
 def _simulated(one: Callable[[np.random.Generator], T], seeds: list[np.random.SeedSequence]) -> list[T]:
@@ -344,14 +344,8 @@ def _content(value: object) -> object:
     if is_dataclass(value):
         return [getattr(value, each.name) for each in fields(value)]
     if isinstance(value, Initialization):
-        names = (
-            "initialization_type",
-            "approximate_diffuse_variance",
-            "constant",
-            "stationary_cov",
-            "blocks",
-        )
-        return [getattr(value, name) for name in names]
+        names = "initialization_type approximate_diffuse_variance constant stationary_cov blocks"
+        return [getattr(value, name) for name in names.split()]
     return value
 
 

@@ -16,8 +16,7 @@ from ..display import Displayed
 from ..engine.arguments import probability, stream
 from ..exceptions import ParameterError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
-from ..params.affine import AffineMatrix, IntArray
-from ..params.curved import CurvedMatrix
+from ..params.affine import IntArray
 from ..params.layout import ParameterLayout, real_array
 from ..plots import CONSTANT, LINE, ZERO, entries, legend_above, new_figure
 from .many import Failure, attempt, model_of, report_failures
@@ -33,6 +32,8 @@ _SHARE = 1e-3
 _HIGHER = 1e-4
 _NEAR = 1e-3
 _END = 1.0 - 1e-6
+_Point = tuple[float, bool, Array]
+"""The log-likelihood of a constrained maximum, whether the fit converged, and the parameters."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -193,7 +194,7 @@ def profile(
     lower, upper = stream(_walk, tasks, n_jobs, ordered=True)
     _report(lower, upper)
     ends = {name: side.why for name, side in (("lower", lower), ("upper", upper)) if side.why}
-    points = {estimate: (llf, True, params), **lower.points, **upper.points}
+    points = {**lower.points, **upper.points}
     index = pd.Index(sorted(points), name=param)
     rows = [(points[v][0], 2.0 * (llf - points[v][0]), points[v][1]) for v in index]
     table = pd.DataFrame(rows, index=index, columns=["llf", "lr", "converged"])
@@ -215,19 +216,18 @@ def limits_of(layout: ParameterLayout, param: str) -> tuple[float, float]:
     """Return the smallest and largest admissible value of a parameter, for any values of the others."""
     if param in layout.bounded:
         return -_END, _END
-    for key in layout.covariances & set(layout.blocks):
+    return (0.0 if _variances(layout, param) else -np.inf), np.inf
+
+
+def _variances(layout: ParameterLayout, param: str) -> dict[str, IntArray]:
+    """Return the rows in which a parameter is the variance, by covariance block."""
+    out = {}
+    for key in sorted(layout.covariances & set(layout.blocks) - set(layout.curved)):
         block = layout.blocks[key]
-        if _variances(block, param).size:
-            return 0.0, np.inf
-    return -np.inf, np.inf
-
-
-def _variances(block: AffineMatrix | CurvedMatrix, param: str) -> IntArray:
-    """Return the rows of a covariance block in which a parameter is the variance."""
-    if isinstance(block, CurvedMatrix):
-        return np.zeros(0, dtype=int)
-    own = (np.array(block.names) == param) & (block.rows == block.columns)
-    return block.rows[own] if len(own) else np.zeros(0, dtype=int)
+        own = np.array([name == param for name in block.names], dtype=bool) & (block.rows == block.columns)
+        if own.any():
+            out[key] = block.rows[own]
+    return out
 
 
 def _first_step(res: Any, param: str) -> float:
@@ -237,10 +237,10 @@ def _first_step(res: Any, param: str) -> float:
     error = float(np.asarray(res.bse)[place])
     if np.isfinite(error) and error > 0:
         return error
-    for key, sizes in model.variance_sizes(params).items():
-        rows = _variances(model.layout.blocks[key], param)
-        if rows.size:
-            return max(0.1 * params[place], _SHARE * float(np.max(sizes[rows])))
+    sizes = model.variance_sizes(params)
+    for key, rows in _variances(model.layout, param).items():
+        if key in sizes:
+            return max(0.1 * params[place], _SHARE * float(np.max(sizes[key][rows])))
     return 1e4 * float(model.difference_steps(params)[place])
 
 
@@ -259,33 +259,25 @@ class _Side:
     def __post_init__(self) -> None:
         self.place = list(self.model.param_names).index(self.param)
         self.estimate = float(self.params[self.place])
-        self.points: dict[float, tuple[float, bool, Array]] = {}
+        self.points: dict[float, _Point] = {self.estimate: (self.llf, True, self.params)}
         self.failures: dict[float, Failure] = {}
 
     def ratio(self, value: float) -> float:
         """Return 2 (llf - profile), or NaN without a fit, and store the fit."""
-        if value == self.estimate:
-            return 0.0
-        if value in self.failures:
-            return np.nan
-        if value not in self.points:
-            found = self._fit(value)
-            if isinstance(found, Failure):
-                self.failures[value] = found
-                return np.nan
-            self.points[value] = found
-        return 2.0 * (self.llf - self.points[value][0])
+        if value not in self.points and value not in self.failures:
+            self._fit(value)
+        return 2.0 * (self.llf - self.points[value][0]) if value in self.points else np.nan
 
-    def _fit(self, value: float) -> tuple[float, bool, Array] | Failure:
-        """Return the constrained maximum, from the nearest point or else from default start values."""
-        known = {self.estimate: self.params, **{v: point[2] for v, point in self.points.items()}}
-        nearest = known[min(known, key=lambda v: abs(v - value))]
+    def _fit(self, value: float) -> None:
+        """Store the constrained maximum, from the nearest point or else from default start values."""
+        nearest = self.points[min(self.points, key=lambda v: abs(v - value))][2]
         held = {**self.fixed, self.param: value}
         for start in (*_moved(self.model.layout, self.param, nearest, value), None):
             out = attempt(self.model.maximum, start, held)
             if not isinstance(out, Failure):
-                return out.llf, out.converged, out.params
-        return out
+                self.points[value] = (out.llf, out.converged, out.params)
+                return
+        self.failures[value] = out
 
     def outward(self, values: Sequence[float]) -> list[float]:
         """Return the finite values on this side, up to the limit, from the estimate outward."""
@@ -306,9 +298,9 @@ def _moved(layout: ParameterLayout, param: str, params: Array, value: float) -> 
     """
     place = layout.positions([param])[0]
     plain = np.array(params)
-    for key in sorted(layout.covariances & set(layout.blocks)):
-        rows, old = _variances(layout.blocks[key], param), params[place]
-        if rows.size and old > 0:
+    for key, rows in _variances(layout, param).items():
+        old = params[place]
+        if old > 0:
             scale = np.ones(layout.blocks[key].shape[0])
             scale[rows] = np.sqrt(max(value, 0.0) / old)
             cov = layout.matrices(plain)[key]
@@ -335,7 +327,7 @@ class _Walk(NamedTuple):
 
     end: float
     why: str
-    points: dict[float, tuple[float, bool, Array]]
+    points: dict[float, _Point]
     lost: list[Failure]
     fits: int
     failures: list[Failure]
@@ -348,9 +340,9 @@ def _walk(side: _Side, level: float, step: float, grid: Array | None) -> _Walk:
     reach = end - side.estimate if np.isfinite(end) else side.sign * step * np.sqrt(cut)
     usual = [side.within(side.estimate + share * reach) for share in _GRID]
     kept = side.outward([end, *(usual if grid is None else grid)])
-    found = {v: side.points[v] for v in kept if np.isfinite(side.ratio(v))}
+    found = {v: side.points[v] for v in (side.estimate, *kept) if np.isfinite(side.ratio(v))}
     lost = [] if grid is None else [side.failures[v] for v in kept if v in side.failures]
-    return _Walk(end, why, found, lost, len(side.points), list(side.failures.values()))
+    return _Walk(end, why, found, lost, len(side.points) - 1, list(side.failures.values()))
 
 
 def _report(*sides: _Walk) -> None:
@@ -360,14 +352,12 @@ def _report(*sides: _Walk) -> None:
     if fits < 2:
         report_failures(failures, len(failures) + fits, what)
     lost = [one for side in sides for one in side.lost]
-    report_failures(lost, len(lost) + sum(len(side.points) for side in sides), what)
+    report_failures(lost, len(lost) + sum(len(side.points) - 1 for side in sides), what)
 
 
 def _end(side: _Side, cut: float, step: float) -> tuple[float, str]:
     """Return the value at which the likelihood ratio reaches the cut, or its substitute and the reason."""
     room = abs(side.limit - side.estimate)
-    if side.sign * (side.limit - side.estimate) <= 0:
-        return side.limit, LIMIT
     inner = side.estimate
     for number in range(_STEPS):
         outer = side.within(side.estimate + side.sign * step * _GROWTH**number)

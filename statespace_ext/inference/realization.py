@@ -15,7 +15,7 @@ D_{t+1} = T D_t T' + E, the conditions are T D_t Z' = 0 and Z (D_t - D_1) Z' = 0
 parameters is flat if it changes the matrices in one of these ways.
 
 The unknowns are X, m, dP and the parameters of the state equation. Each parameter of the observation equation
-is eliminated together with the elements that depend on it, so that the cost is linear in the number of
+is eliminated by least squares on the elements that depend on it, so that the cost is linear in the number of
 series. The lower rows of a companion form imply X_{j-1} = X_j T by blocks of rows. For a stationary start, dP
 is block Toeplitz.
 """
@@ -23,14 +23,16 @@ is block Toeplitz.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.linalg
-import scipy.sparse
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import csc_matrix
+from scipy.sparse.linalg import splu
 
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.matrix_equations import stationary_covariance
@@ -42,6 +44,8 @@ _NULL = 1e-11
 """Relative singular value below which a direction is flat. Flat directions in tests have 1e-16."""
 _NOT_MINIMAL = 1e-6
 """Smallest singular value of a minimal model in the rank tests, in standard units."""
+_DEPENDENT = 1e-10
+"""Pivot below which derivatives with respect to several parameters are linearly dependent."""
 _MORE_SKETCHES = 8
 _OBSERVATION = ("design", "obs_intercept", "obs_coef")
 _STATE = (
@@ -72,7 +76,7 @@ def flat_directions(model: Identifiable, params: Array, free: IntArray) -> tuple
     Parameters
     ----------
     model : Identifiable
-        A model with constant matrices and a proper start.
+        The model.
     params : ndarray
         A generic point of the parameter space.
     free : ndarray of int, (m,)
@@ -86,9 +90,13 @@ def flat_directions(model: Identifiable, params: Array, free: IntArray) -> tuple
     units : ndarray, (m,)
         A direction of the parameters themselves is ``null * units``.
 
-    The result is None if the model is not minimal at the point, or if elements of the observation covariance
-    are sums of parameters. The check then needs the moments of the data.
+    The result is None if matrices vary over time, if the start is diffuse, if the model is not minimal at the
+    point, or if several parameters of the observation equation have linearly dependent effects. The check
+    then needs the moments of the data.
     """
+    varying = any(block.time_varying for block in model.layout.blocks.values())
+    if varying or model.current_initialization in ("diffuse", "approximate_diffuse"):
+        return None
     realization = _Realization(model, params, free)
     return realization.directions() if realization.is_minimal() else None
 
@@ -103,11 +111,14 @@ class _Realization:
         self.column = np.full(len(params), -1)
         self.column[free] = np.arange(len(free))
         self._set_system(*(series_sizes(data) for data in (model.endog, model.exog, model.state_inputs)))
-        self.elements = {key: self._elements(key) for key in (*_OBSERVATION, *_STATE, "obs_cov")}
+        elements = {key: self._elements(key) for key in (*_OBSERVATION, *_STATE, "obs_cov")}
         squares = np.zeros(self.n)
-        for each in self.elements.values():
+        for each in elements.values():
             squares += np.bincount(each.params, each.values**2, self.n)
         self.size = np.where(squares > 0, np.sqrt(squares), 1.0)
+        self.elements = {
+            key: replace(each, values=each.values / self.size[each.params]) for key, each in elements.items()
+        }
         self.state_params = np.unique(np.concatenate([self.elements[key].params for key in _STATE]))
         self.place = np.full(self.n, -1)
         self.place[self.state_params] = np.arange(len(self.state_params))
@@ -162,8 +173,6 @@ class _Realization:
     def is_minimal(self) -> bool:
         """Return whether the state is observable and reachable (Hautus test at each eigenvalue)."""
         s, k = self.s, self.k
-        if len(self.R) == 0:
-            return False
         seen = np.zeros((len(self.R), s))
         seen[:, :k] = self.R
         moved = np.concatenate([self.T, self.c[:, None]], axis=1)
@@ -242,8 +251,8 @@ class _Realization:
 
     def directions(self) -> tuple[Array, Array] | None:
         """Return the directions of the free parameters and their units, or None if moments are needed."""
-        observation, noise = _Coefficients(self), _Noise(self)
-        if not noise.separable:
+        observation, noise = _Coefficients(self, _OBSERVATION, True), _Noise(self, ("obs_cov",), False)
+        if not (observation.independent and noise.independent):
             return None
         rows = [each.reshape(self.n_unknowns, -1).T for each in self.equations()]
         matrix = np.concatenate([*rows, observation.constraints(), noise.constraints()])
@@ -253,146 +262,115 @@ class _Realization:
         unknowns = scipy.linalg.null_space(reduced, rcond=_NULL).T * scale
         null = np.zeros((len(unknowns), self.n))
         null[:, self.state_params] = unknowns[:, self.first_param :]
-        observation.recover(unknowns, null)
-        noise.recover(unknowns, null)
-        return null * self.size, 1.0 / self.size
+        for direction, unknown in zip(null, unknowns, strict=True):
+            for part in (observation, noise):
+                direction[part.params] = part.solution(part.change(unknown[None]))[:, 0]
+        return null, 1.0 / self.size
 
 
-class _Coefficients:
-    """Coefficients of the observation equation: dZ = -Z X, dd = -Z m, dD = 0, element by element."""
+class _Eliminated(ABC):
+    """
+    Blocks of the observation equation, side by side. Least squares eliminate their own parameters.
 
-    def __init__(self, whole: _Realization) -> None:
-        self.whole = whole
-        starts, rows, params, values = 0, [], [], []
-        for key in _OBSERVATION:
-            each, shape = whole.elements[key], whole.layout.blocks[key].shape
-            rows.append(starts + each.rows * shape[1] + each.columns)
-            starts += shape[0] * shape[1]
-            params.append(each.params)
-            values.append(each.values)
-        row, param, value = np.concatenate(rows), np.concatenate(params), np.concatenate(values)
-        p = len(whole.Z)
-        self.n_design, self.p = p * whole.k, p
-        state = whole.place[param] >= 0
-        self.of_state = scipy.sparse.csr_matrix(
-            (value[state], (row[state], whole.first_param + whole.place[param[state]])),
-            shape=(starts, whole.n_unknowns),
+    These parameters are in no equation of the state. D is the derivative of the elements with respect to
+    them. The elements are all elements, or those that any parameter moves.
+    """
+
+    def __init__(self, whole: _Realization, keys: Sequence[str], every: bool) -> None:
+        self.whole, p = whole, len(whole.Z)
+        parts = [whole.elements[key] for key in keys]
+        widths = np.array([whole.layout.blocks[key].shape[1] for key in keys])
+        rows, columns, params, values = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("rows", "columns", "params", "values")
         )
-        self.row, self.param, self.value = row[~state], param[~state], value[~state]
-        by_row = np.bincount(self.row, minlength=starts)
-        by_param = np.bincount(self.param, minlength=whole.n)
-        self.own = (by_row[self.row] == 1) & (by_param[self.param] == 1)
-        self.unmoved = np.flatnonzero(by_row == 0)
-        self.groups = list(self._groups())
+        before = np.repeat(np.cumsum(widths) - widths, [len(part.rows) for part in parts])
+        elements, place = rows * widths.sum() + before + columns, whole.place[params]
+        self.elements = np.arange(p * widths.sum()) if every else np.unique(elements)
+        elements, size = np.searchsorted(self.elements, elements), len(self.elements)
+        own = place < 0
+        self.params, local = np.unique(params[own], return_inverse=True)
+        self.derivative = csc_matrix((values[own], (elements[own], local)), shape=(size, len(self.params)))
+        self.of_state = csc_matrix(
+            (values[~own], (elements[~own], whole.first_param + place[~own])), shape=(size, whole.n_unknowns)
+        )
+        self.factor: Any = None
+        with suppress(RuntimeError):  # which scipy raises for a singular matrix
+            self.factor = splu((self.derivative.T @ self.derivative).tocsc())
 
-    def _groups(self) -> Iterator[tuple[IntArray, IntArray, Array]]:
-        """Yield the rows, parameters and derivative of each connected set of elements and parameters."""
-        row, param, value = self.row[~self.own], self.param[~self.own], self.value[~self.own]
-        if not len(row):
-            return
-        rows, i = np.unique(row, return_inverse=True)
-        params, j = np.unique(param, return_inverse=True)
-        size = len(rows) + len(params)
-        graph = scipy.sparse.coo_matrix((np.ones(len(i)), (i, len(rows) + j)), shape=(size, size))
-        _, label = connected_components(graph, directed=False)
-        order = np.argsort(label[i], kind="stable")
-        for entries in np.split(order, np.flatnonzero(np.diff(label[i][order])) + 1):
-            which_rows, a = np.unique(i[entries], return_inverse=True)
-            which_params, b = np.unique(j[entries], return_inverse=True)
-            derivative = np.zeros((len(which_rows), len(which_params)))
-            np.add.at(derivative, (a, b), value[entries])
-            yield rows[which_rows], params[which_params], derivative
+    @property
+    def independent(self) -> bool:
+        """Whether the columns of D are linearly independent."""
+        return self.factor is not None and self.factor.U.diagonal().min(initial=1.0) > _DEPENDENT
 
-    def change(self, rows: IntArray, X: Array, m: Array) -> Array:
-        """Return the changes of elements by similarities, (rows, number of similarities)."""
+    def solution(self, change: Array) -> Array:
+        """Return the parameters for which D x is closest to changes of the elements, (elements, number)."""
+        return np.asarray(self.factor.solve(self.derivative.T @ change))
+
+    def residual(self, change: Array) -> Array:
+        """Return the part of changes of the elements that no parameters cause."""
+        return np.asarray(change - self.derivative @ self.solution(change))
+
+    def change(self, unknowns: Array) -> Array:
+        """Return the changes of the elements, less the effect of state parameters, (elements, number)."""
+        return np.asarray(self.moved(unknowns).T - self.of_state @ unknowns.T)
+
+    @abstractmethod
+    def moved(self, unknowns: Array) -> Array:
+        """Return the changes of the elements by X, m and dP, (number, elements)."""
+
+
+class _Coefficients(_Eliminated):
+    """Coefficients of the observation equation: dZ = -Z X, dd = -Z m, dD = 0."""
+
+    def moved(self, unknowns: Array) -> Array:
+        """Return the changes of the elements by X, m and dP, (number, elements)."""
         Z, k = self.whole.Z, self.whole.k
-        out = np.zeros((len(rows), len(X)))
-        design = rows < self.n_design
-        i, j = np.divmod(rows[design], k)
-        by_column = np.moveaxis(X[:, :k, :k], 2, 0)  # (column, similarity, row of X)
-        for column in range(k):
-            here = np.flatnonzero(design)[j == column]
-            out[here] = -Z[i[j == column]] @ by_column[column].T
-        intercept = ~design & (rows < self.n_design + self.p)
-        out[intercept] = -Z[rows[intercept] - self.n_design] @ m[:, :k].T
-        return out
-
-    def _less_state(self, rows: IntArray) -> Array:
-        return self.change(rows, self.whole.X, self.whole.m) - self.of_state[rows].toarray()
+        X, m = np.tensordot(unknowns, self.whole.X[:, :k, :k], 1), unknowns @ self.whole.m[:, :k]
+        out = np.zeros((len(unknowns), len(Z), len(self.elements) // len(Z)))
+        out[:, :, :k], out[:, :, k] = -Z @ X, -m @ Z.T
+        return out.reshape(len(unknowns), -1)
 
     def constraints(self) -> Array:
-        """Return the equations after elimination of the parameters of the observation equation."""
-        out = [self._less_state(self.unmoved)]
-        for rows, _, derivative in self.groups:
-            basis = scipy.linalg.orth(derivative)
-            left = self._less_state(rows)
-            out.append(left - basis @ (basis.T @ left))
-        return np.concatenate(out)
-
-    def recover(self, unknowns: Array, null: Array) -> None:
-        """Fill in the parameters of the observation equation along solutions (q, unknowns)."""
-        X, m = np.tensordot(unknowns, self.whole.X, 1), unknowns @ self.whole.m
-        rows, params = self.row[self.own], self.param[self.own]
-        change = self.change(rows, X, m) - self.of_state[rows] @ unknowns.T
-        null[:, params] = (change / self.value[self.own][:, None]).T
-        for rows, params, derivative in self.groups:
-            change = self.change(rows, X, m) - self.of_state[rows] @ unknowns.T
-            null[:, params] = np.linalg.lstsq(derivative, change, rcond=1e-12)[0].T
+        """Return the equations without the parameters of the observation equation."""
+        rows = self.residual(self.change(np.eye(self.whole.n_unknowns)))
+        return rows[rows.any(axis=1)]
 
 
-class _Noise:
+class _Noise(_Eliminated):
     """
     The observation covariance: dH = -Z dP Z'.
 
-    Random combinations w'(.)v replace its p^2 equations. The parameters of H are projected out. The number of
-    combinations slightly exceeds the number of elements of dP that Z observes.
+    Random combinations w'(.)v replace its p^2 equations. The number of combinations slightly exceeds the
+    number of elements of dP that Z observes.
     """
 
-    def __init__(self, whole: _Realization) -> None:
-        self.whole, each = whole, whole.elements["obs_cov"]
-        place = whole.place[each.params]
-        own = place < 0
-        self.i, self.j, self.value = each.rows[own], each.columns[own], each.values[own]
-        self.params, self.local = np.unique(each.params[own], return_inverse=True)
-        self.squares = np.bincount(self.local, self.value**2, len(self.params))
-        self.state = (each.rows[~own], each.columns[~own], place[~own], each.values[~own])
-        p = len(whole.Z)
-        taken = np.concatenate([self.i, each.rows[~own]]) * p + np.concatenate([self.j, each.columns[~own]])
-        self.separable = len(np.unique(taken)) == len(taken)
-        self.saturated = 2 * len(self.params) == p * (p + 1) and not len(self.state[0])
+    def moved(self, unknowns: Array) -> Array:
+        """Return the changes of the elements by X, m and dP, (number, elements)."""
+        Z, k = self.whole.Z, self.whole.k
+        i, j = np.divmod(self.elements, len(Z))
+        dP = np.tensordot(unknowns, self.whole.dP[:, :k, :k], 1)
+        return -np.sum((Z[i] @ dP) * Z[j], axis=2)
 
     def constraints(self) -> Array:
         """Return combinations of the equations without the parameters of H."""
-        whole, k, p = self.whole, self.whole.k, len(self.whole.Z)
-        if self.saturated:
-            return np.zeros((0, whole.n_unknowns))
-        rng = np.random.default_rng(11)
-        out = np.zeros((k * (k + 1) // 2 + _MORE_SKETCHES, whole.n_unknowns))
-        rows, columns, place, values = self.state
-        for equation in out:
-            w, v = rng.standard_normal((2, p)) / np.sqrt(p)
-            entries = 0.5 * (w[self.i] * v[self.j] + v[self.i] * w[self.j])
-            share = np.bincount(self.local, self.value * entries, len(self.params)) / self.squares
-            taken = scipy.sparse.csr_matrix((self.value * share[self.local], (self.i, self.j)), shape=(p, p))
-            seen = np.outer(whole.Z.T @ w, whole.Z.T @ v) - whole.Z.T @ (taken @ whole.Z)
-            equation -= np.tensordot(whole.dP[:, :k, :k], seen, 2)
-            weights = 0.5 * (w[rows] * v[columns] + v[rows] * w[columns]) * values
-            equation -= np.bincount(whole.first_param + place, weights, whole.n_unknowns)
-        return out
+        rng, k, p = np.random.default_rng(11), self.whole.k, len(self.whole.Z)
+        count = k * (k + 1) // 2 + _MORE_SKETCHES
+        return np.stack([self._combination(*rng.standard_normal((2, p)) / np.sqrt(p)) for _ in range(count)])
 
-    def recover(self, unknowns: Array, null: Array) -> None:
-        """Fill in the parameters of H along solutions (q, unknowns)."""
-        Z, k = self.whole.Z, self.whole.k
-        change = np.tensordot(unknowns, self.whole.dP[:, :k, :k], 1)
-        for row, dP in zip(null, change, strict=True):
-            elements = -np.einsum("ea,ea->e", Z[self.i] @ dP, Z[self.j])
-            row[self.params] = np.bincount(self.local, self.value * elements, len(self.params)) / self.squares
+    def _combination(self, w: Array, v: Array) -> Array:
+        """Return the combination w'(.)v of the equations, without its part along the parameters of H."""
+        Z, k, p = self.whole.Z, self.whole.k, len(self.whole.Z)
+        i, j = np.divmod(self.elements, p)
+        weights = w[i] * v[j]
+        left = self.residual(weights)
+        taken = csc_matrix((weights - left, (i, j)), shape=(p, p))
+        seen = np.outer(Z.T @ w, Z.T @ v) - Z.T @ (taken @ Z)
+        return np.asarray(-np.tensordot(self.whole.dP[:, :k, :k], seen, 2) - self.of_state.T @ left)
 
 
 def _full_rank(transition: Array, inputs: Array) -> bool:
     """Return whether [T - z I, B] has full row rank at each eigenvalue z of T."""
-    if not np.all(np.isfinite(transition)):
-        return False
     size = len(transition)
     for eigenvalue in np.linalg.eigvals(transition):
         if eigenvalue.imag < 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +73,10 @@ def opened(
 ) -> tuple[list[int], dict[str, FitRecord]]:
     """Return the seed and the records of a checkpoint; create the file if it does not exist."""
     header = {"fit_options": repr(sorted(options.items())), "seed": words}
-    lines = _read(path) if path.exists() else []
-    if not lines:
+    first, records = _read(path) if path.exists() else ({}, {})
+    if not first:
         append_line(path, header)
         return words, {}
-    first = lines[0]
     if first.get("fit_options") != header["fit_options"] or (seeded and first.get("seed") != words):
         raise SpecificationError(
             "The checkpoint belongs to a run with other options or another seed",
@@ -85,20 +84,20 @@ def opened(
             expected=str(header),
             remedy="Give the same fit_options and rng, or another file.",
         )
-    return first["seed"], {line["name"]: FitRecord(**_with_frames(line)) for line in lines[1:]}
+    return first["seed"], records
 
 
-_RECORD = {field.name for field in fields(FitRecord)}
-_REQUIRED = {field.name for field in fields(FitRecord) if field.default is MISSING}
-"""The fields that each record of a checkpoint must have. Fields that later versions add have defaults."""
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """Return the parsed lines of a checkpoint; drop an incomplete last line of an interrupted run."""
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, FitRecord]]:
+    """Return the header and the records; drop an incomplete last line of an interrupted run."""
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
-    lines = _lines(whole)
-    if lines is None or not (whole or _HEADER.startswith(content[: len(_HEADER)])):
+    try:
+        lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        known = "seed" in lines[0].keys() if lines else _HEADER.startswith(content[: len(_HEADER)])
+        records = {line["name"]: FitRecord(**_with_frames(line)) for line in lines[1:]}
+    except (AttributeError, LookupError, TypeError, ValueError):
+        known = False
+    if not known:
         raise SpecificationError(
             "The file is not a checkpoint of fit_many",
             got=str(path),
@@ -107,18 +106,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         )
     if whole != content:
         path.write_bytes(whole)
-    return lines
-
-
-def _lines(content: bytes) -> list[dict[str, Any]] | None:
-    """Return parsed lines of JSON, or None if they are not a header and records."""
-    try:
-        lines = [json.loads(line) for line in content.decode("utf-8").splitlines()]
-        keys = [line.keys() for line in lines]
-    except (ValueError, AttributeError):
-        return None
-    right = all(_REQUIRED <= key <= _RECORD for key in keys[1:]) and all("seed" in key for key in keys[:1])
-    return lines if right else None
+    return lines[0] if lines else {}, records
 
 
 _HEADER = b'{"fit_options": '

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -45,26 +45,13 @@ _RANK_TOLERANCE = 1e-7
 """Relative singular value below which a value from differences counts as zero."""
 
 
-class Systematic(Protocol):
-    """Interface of a model for the check."""
-
-    endog: Array
-
-    def initialized_system(self, params: Array) -> System:
-        """Return the system at a full parameter vector."""
-
-
-def flat_by_system(
-    model: Systematic, params: Array, free: IntArray, errors: Array
-) -> tuple[Array, Array] | None:
+def flat_by_system(model: Any, params: Array, free: IntArray, errors: Array) -> tuple[Array, Array] | None:
     """
     Return flat directions, one per row, in units of steps of the free parameters, and these steps.
 
-    The result is None if matrices vary over time, or if a system does not exist at nearby parameters.
+    The matrices must be constant. The result is None if a system does not exist at nearby parameters.
     """
     system = model.initialized_system(params)
-    if varies(system):
-        return None
     units = _units(model.endog, system)
     whole = float(np.linalg.norm(_vector(_scaled(system, units))))
     found = [_change(model, params, place, _SHARE * errors[place], (units, whole)) for place in free]
@@ -101,9 +88,7 @@ Step = tuple[Array, float]
 """Change of the matrices, and step of a parameter."""
 
 
-def _change(
-    model: Systematic, params: Array, place: int, step: float, scale: tuple[Units, float]
-) -> Step | None:
+def _change(model: Any, params: Array, place: int, step: float, scale: tuple[Units, float]) -> Step | None:
     """
     Return the first-order change of the matrices by a step, and the step.
 

@@ -221,11 +221,9 @@ def windows_of(model: Any, window: int, step: int, expanding: bool, step_name: s
     expanding = truth(expanding, "expanding")
     if window > model.nobs:
         raise SpecificationError("window is longer than the sample", got=window, expected=f"<= {model.nobs}")
-    start = model._given.get("initialization")
-    known = isinstance(start, (str, tuple)) and "known" in (start if isinstance(start, tuple) else (start,))
-    if not expanding and (
-        known if model.user_initialization is None else has_part(model.user_initialization, "known")
-    ):
+    user = model.user_initialization
+    kinds = getattr(model, "starts", [model.current_initialization])
+    if not expanding and ("known" in kinds if user is None else has_part(user, "known")):
         raise SpecificationError(
             "A known start applies to the first period only, which a rolling window leaves",
             got="a known start, expanding=False",
@@ -242,22 +240,20 @@ def _collected(
     names, index = list(model.param_names), model._index
     ends = index[[rows.stop - 1 for rows in windows]]
     followed = np.array([rows.stop for rows in windows if rows.stop < model.nobs], dtype=int)
-    values = np.full((len(followed), 3 * model.k_endog), np.nan)
-    forecasts = applied(partial(_forecast, model), records, windows)
-    for value, forecast in zip(values, forecasts, strict=False):
-        value[:] = np.nan if forecast is None else forecast
+    columns = pd.MultiIndex.from_product(
+        [["mean", "se", "error"], [str(name) for name in np.atleast_1d(model.endog_names)]]
+    )
+    forecasts = pd.DataFrame(index=index[followed], columns=columns, dtype=float)
+    for place, forecast in enumerate(applied(partial(_forecast, model), records, windows)):
+        if forecast is not None:
+            forecasts.iloc[place] = forecast
     report_records(records, "windows")
     rows = [{"first": index[own.start], **outcome_of(one)} for own, one in zip(windows, records, strict=True)]
-    series = [str(name) for name in np.atleast_1d(model.endog_names)]
     return RollingFit(
         pd.DataFrame([record.params for record in records], index=ends, columns=names, dtype=float),
         pd.DataFrame([record.bse for record in records], index=ends, columns=names, dtype=float),
         pd.DataFrame(rows, index=ends),
-        pd.DataFrame(
-            values,
-            index=index[followed],
-            columns=pd.MultiIndex.from_product([["mean", "se", "error"], series]),
-        ),
+        forecasts,
         found,
         expanding,
     )

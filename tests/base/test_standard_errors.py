@@ -37,7 +37,8 @@ def test_errors_of_some_are_those_of_all(missing, cov_type):
 def test_what_is_not_identified_or_fixed_has_none():
     with pytest.warns(IdentificationWarning, match="rotated"):
         res = fitted(False, identification=None)
-    assert not np.isfinite(res.bse_of(res.model.param_names[0])).any()
+    for cov_type in ("oim", "robust"):
+        assert not np.isfinite(res.bse_of(res.model.param_names[0], cov_type)).any()
     cov = [name for name in res.model.param_names if "obs_cov" in name]
     np.testing.assert_allclose(res.bse_of(cov), res.bse[res.model.layout.positions(cov)], rtol=1e-6)
     model = res.model
@@ -45,6 +46,13 @@ def test_what_is_not_identified_or_fixed_has_none():
     with model.fix_params({name: float(np.asarray(res.params)[-1])}):
         held = model.smooth(np.asarray(res.params)[:-1])
     assert np.isnan(held.bse_of([name])).all()
+
+
+def test_where_the_information_is_not_positive_definite_there_are_none():
+    """The variance of white noise, far above the estimate."""
+    y = np.random.default_rng(0).standard_normal(50)
+    noise = sse.LGSSM(y, 1, design=[[0]], transition=[[0]], state_cov=[[1]], obs_intercept="zero")
+    assert np.isnan(noise.smooth([4.0], cov_type="none").bse_of("obs_var.y", "oim").iloc[0])
 
 
 def test_too_many_parameters_raise_and_are_said_in_the_summary(monkeypatch):

@@ -12,6 +12,8 @@ from capm import BETA_MOVES, simulated
 from numpy.testing import assert_allclose, assert_array_equal
 from oracle import joint
 from systems import dense_system, sampled
+from walk_subjects import SUBJECTS
+from yields import turning_panel
 
 import statespace_ext as sse
 from statespace_ext.inference.bootstrap import Bootstrap, Innovations, Parametric, aligned, bootstrap
@@ -150,6 +152,18 @@ def test_exchanged_factors_are_put_back() -> None:
     assert_allclose(aligned(model, turned, params), near, atol=1e-12)
 
 
+@pytest.mark.parametrize("key", ["transition", "state_cov"])
+def test_matrices_that_vary_over_time(key: str) -> None:
+    """The factors of the samples are not rotated, and no sample fails."""
+    path = np.where(np.arange(40) < 20, 0.5, 0.9)[None, None]
+    y = np.random.default_rng(0).standard_normal((40, 3))
+    model = sse.LGSSM(y, 1, obs_cov="scalar", initialization="estimated", **{key: path})
+    res = model.fit(method="lbfgs", cov_type="none")
+    params = np.asarray(res.params)
+    assert_array_equal(aligned(model, params, 0.5 * params), params)
+    assert not res.bootstrap(2, rng=0).failures
+
+
 def test_processes_do_not_change_the_samples() -> None:
     pytest.importorskip("joblib", reason="the extra 'parallel' is not installed")
     res = white_noise()
@@ -190,6 +204,27 @@ def test_an_approximately_diffuse_start_is_unknown(kind: str) -> None:
     assert np.abs(sampler.spread).max() < 10.0
     with pytest.raises(sse.SpecificationError, match="proper distribution"):
         Innovations(model, np.asarray(res.params))
+
+
+@pytest.mark.parametrize("subject", ["LGSSM", "DynamicRegression", "ATSM"])
+@pytest.mark.parametrize("start", ["diffuse", "approximate_diffuse"])
+def test_a_diffuse_start_of_the_user_is_unknown(subject: str, start: str) -> None:
+    s = SUBJECTS[subject]
+    model = s.model()
+    getattr(model.ssm, f"initialize_{start}")()
+    sampler = Parametric(model, s.params)
+    assert not sampler.spread.any()
+    assert_allclose(sampler.mean, np.asarray(model.smooth(s.params).smoothed_state)[:, 0], atol=1e-8)
+
+
+def test_a_diffuse_start_of_portfolios_without_errors_is_that_of_the_data() -> None:
+    """Samples do not start from a standard deviation of one, which is 100 percentage points of a yield."""
+    y, maturities = turning_panel(60)
+    spec: dict[str, Any] = {"k_factors": 2, "dt": 1 / 12, "obs_cov": "exact-portfolios"}
+    model = sse.ATSM(y, maturities, initialization="diffuse", **spec)
+    sampler = Parametric(model, np.asarray(model.start_params))
+    assert_allclose(sampler.mean, model.first_portfolios)
+    assert not sampler.spread.any()
 
 
 def test_intervals() -> None:

@@ -13,14 +13,15 @@ from numpy.testing import assert_allclose
 from oracle import joint, richardson_gradient
 from systems import dense_system, draw_params, examples, sampled
 
+from statespace_ext.inference import identification
 from statespace_ext.inference.identification import (
     Identification,
     _by_moments,
-    _by_realization,
     _general_position,
-    _orthonormal,
+    orthonormal,
 )
 from statespace_ext.inference.information import observed_information
+from statespace_ext.inference.realization import flat_directions
 from statespace_ext.lgssm.model import LGSSM
 
 NAN = np.nan
@@ -28,6 +29,7 @@ TRIANGULAR = {"identification": "triangular"}
 X = np.random.default_rng(70).standard_normal((30, 2))
 LEVEL = {"design": [[1], [1], [1]], "transition": "identity"}
 ORIGIN = {"initialization": "known", "initial_state": "zero", "initial_state_cov": "identity"}
+UNIT = {"identification": "unit"}
 WHITE = {"design": "free", "transition": "zero", "state_cov": "identity"}
 
 KNOWN_COUNTS = {
@@ -70,6 +72,10 @@ KNOWN_COUNTS = {
     "diffuse level, drift": (1, 3, 1, LEVEL | {"initialization": "diffuse", "state_intercept": "free"}),
     "approximate diffuse level": (1, 3, 1, LEVEL | {"initialization": "approximate_diffuse"}),
     "estimated level, intercepts": (1, 3, 1, LEVEL | {"initialization": "estimated"}),
+    "sum in an intercept": (1, 3, 1, UNIT | {"obs_intercept": [["a + b"], ["c"], ["d"]]}),
+    "sum in a loading": (1, 3, 1, {"design": [[1], ["a + b"], ["2*a + 2*b"]]}),
+    "sum in obs_cov": (1, 2, 1, UNIT | {"obs_cov": [["a + b", 0], [0, "c"]]}),
+    "a sum and a difference": (0, 3, 1, UNIT | {"obs_intercept": [["a + b"], ["a - b"], ["d"]]}),
 }  # fmt: skip
 
 
@@ -124,6 +130,24 @@ def test_everything_fixed() -> None:
     assert len(found.free) == 0
 
 
+def test_a_problem_that_is_too_large_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the moments, whose cost is that of the squared number of series."""
+    monkeypatch.setattr(identification, "_LARGEST_PROBLEM", 10.0)
+    _, found = identification_of("diffuse level, intercepts")
+    assert found.n_flat == 0 and "not checked" in found.message
+    assert identification_of("one factor")[1].n_flat == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_without_parameters() -> None:
+    one = [[1.0]]
+    model = LGSSM(
+        X[:, :1], 1, design=one, obs_intercept="zero", obs_cov=one, transition="zero", state_cov=one
+    )
+    assert model.param_names == []
+    assert model.identification([]).n_flat == 0
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_units_of_the_data_do_not_matter(scale: float) -> None:
     model, params = sampled(np.random.default_rng(75), 30, 3, 2)
@@ -162,16 +186,20 @@ def test_matrices_that_vary_late_in_the_sample_identify() -> None:
 
 @pytest.mark.parametrize("name", KNOWN_COUNTS)
 def test_the_realization_finds_the_directions_of_the_moments(name: str) -> None:
-    """Where the model is minimal, has constant matrices and a proper start; elsewhere it declines."""
+    """
+    Where the model is minimal, has constant matrices and a proper start.
+
+    Elsewhere it declines, also if elements identify nothing but a sum of parameters.
+    """
     _, p, k, spec = KNOWN_COUNTS[name]
     model, params = sampled(np.random.default_rng(71), 30, p, k, root=0.8, **spec)
     free = np.arange(len(params))
     point = _general_position(model, params, free)
-    found = _by_realization(model, point, free)
-    declines = name.startswith(("white factor", "diffuse", "approximate"))
+    found = flat_directions(model, point, free)
+    declines = name.startswith(("white factor", "diffuse", "approximate", "sum"))
     assert (found is None) == declines
     if found is not None:
-        bases = [_orthonormal((null * units).T) for null, units in (found, _by_moments(model, point, free))]
+        bases = [orthonormal((null * units).T) for null, units in (found, _by_moments(model, point, free))]
         assert_allclose(bases[0] @ bases[0].T, bases[1] @ bases[1].T, atol=1e-7)
 
 

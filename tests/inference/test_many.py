@@ -27,6 +27,7 @@ from statespace_ext.engine.arguments import stream
 from statespace_ext.exceptions import SpecificationError
 from statespace_ext.inference import records
 from statespace_ext.inference.many import (
+    applied,
     fingerprint,
     run_simulations,
     spawn,
@@ -189,7 +190,6 @@ def test_a_later_version_may_add_a_field(tmp_path: Path, monkeypatch: pytest.Mon
         "Later", [("note", str, "none")], bases=(records.FitRecord,), frozen=True
     )
     monkeypatch.setattr(records, "FitRecord", later)
-    monkeypatch.setattr(records, "_RECORD", {field.name for field in dataclasses.fields(later)})
     (kept,) = sse.fit_many(given, checkpoint=file)
     assert kept.llf == before.llf and kept.seconds == before.seconds and kept.note == "none"
 
@@ -368,6 +368,19 @@ def test_processes_need_joblib(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(sse.SpecificationError, match="n_jobs"):
         res.test_constancy(2, n_jobs=0)
     assert run_simulations(lambda rng: 1, spawn(0, 2), 1) == [1, 1]
+
+
+def test_an_error_after_a_fit_is_that_of_its_record() -> None:
+    records = list(sse.fit_many(models(2), OPTIONS))
+    assert applied(lambda record, add: record.nobs + add, records, [1, 2]) == [41, 42]
+
+    def refuse(record: Any) -> float:
+        if record.name == "m0":
+            raise sse.DataError("No forecast")
+        return 1.0
+
+    assert applied(refuse, records) == [None, 1.0]
+    assert [record.error for record in records] == ["DataError: No forecast.", ""]
 
 
 def test_a_checkpoint_of_an_earlier_version_is_read_and_not_fitted_again(
