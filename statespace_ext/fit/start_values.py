@@ -29,6 +29,8 @@ _NOISE_SHARE = 0.25
 """Smallest initial share of noise in the variation of a series or in the changes of a factor."""
 _LEAST_NOISE = 1e-6
 """Smallest variation relative to the variance of a series. It applies to an exact trend, for example."""
+_SINGULAR = 1e-8
+"""Smallest eigenvalue of initial correlations: principal components leave no residual in their directions."""
 _FILLING_ROUNDS = 20
 _AUTOCOVARIANCES = 2
 """Number of autocovariances that determine the predictable components."""
@@ -253,6 +255,10 @@ def covariance_near(
     if block.is_fixed:
         return params
     goal = target + diagonal_matrix(np.maximum(least - np.diag(target), 0.0))
+    if not block.is_diagonal:
+        sizes = np.sqrt(np.diag(goal)) + 1e-300
+        if np.linalg.eigvalsh(goal / sizes / sizes[:, None])[0] < _SINGULAR:  # EM cannot leave it
+            goal = (1.0 - _NOISE_SHARE) * goal + _NOISE_SHARE * np.diag(np.diag(goal))
     estimate = None if block.moves else problem.layout.recognised[key].estimate(goal)
     if estimate is not None:
         out = np.array(params)

@@ -215,3 +215,19 @@ def test_the_last_digits_of_the_data_do_not_choose_the_start(name: str) -> None:
     for _ in range(6):
         other = build(y * (1.0 + 1e-13 * rng.standard_normal(y.shape))).start_params
         assert_allclose(other / size, first / size, rtol=0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(("p", "n", "missing"), [(4, 100, 0.0), (40, 200, 0.05)])
+def test_em_leaves_the_start_of_an_unstructured_obs_cov(p: int, n: int, missing: float) -> None:
+    """The residuals of principal components have a singular covariance, which no step of EM changes."""
+    rng = np.random.default_rng(1)
+    y = rng.standard_normal((n, p)) + rng.standard_normal((n, 1))
+    y[rng.random(y.shape) < missing] = np.nan
+    model = sse.LGSSM(y, 1 if p == 4 else 2, obs_cov="unstructured", identification="triangular")
+    noise = model.matrices(model.start_params)["obs_cov"]
+    size = np.sqrt(np.diag(noise))
+    assert np.linalg.eigvalsh(noise / size / size[:, None])[0] > 1e-3
+    res = model.fit(method="accelerated-em", maxiter=5 if missing else 2000, cov_type="none")
+    assert np.isfinite(res.llf)
+    if not missing:
+        assert res.llf == pytest.approx(model.fit(cov_type="none").llf, abs=1e-3)
