@@ -42,6 +42,7 @@ class _Part:
 
     kind: str
     states: tuple[str, ...]
+    """Names of the states; regressors with constant coefficients have none."""
     transition: np.ndarray
     """Numbers and expressions, (m, m)."""
     design: np.ndarray
@@ -52,11 +53,6 @@ class _Part:
     loadings: object = None
     exog: object = None
     """Regressors. They multiply the design if there are states, which are then the coefficients."""
-
-    @property
-    def is_fixed_regression(self) -> bool:
-        """Whether the component has regressors with constant coefficients, and no states."""
-        return not self.states
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,7 +102,7 @@ class Components(Displayed):
         lasting = [block for block in blocks if block.initialization != "stationary" and block.exog is None]
         _check_observable(lasting)
         arguments = {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names)}
-        fixed = [part.exog for part in self.parts if part.is_fixed_regression]
+        fixed = [part.exog for part in self.parts if not part.states]
         return {**arguments, "exog": fixed[0]} if fixed else arguments
 
     def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
@@ -135,7 +131,7 @@ def _require_apart(first: _Part, second: _Part) -> None:
     """Raise `SpecificationError` if two components have the same states or coefficients."""
     both = sorted(set(first.states) & set(second.states))
     got, remedy = shown(both), "Pass another name= for one of them."
-    if not both and first.is_fixed_regression and second.is_fixed_regression:
+    if not first.states and not second.states:
         got, remedy = "two sets of regressors with constant coefficients", "Pass all regressors in one frame."
     if got:
         raise SpecificationError(
@@ -228,25 +224,20 @@ def seasonal(
     if one_of(kind, ("dummy", "trigonometric"), "kind") == "dummy":
         if harmonics is not None:
             raise SpecificationError('harmonics can be given only with kind="trigonometric"', got=harmonics)
-        transition = np.eye(period - 1, k=-1)
+        transition, design = np.eye(period - 1, k=-1), np.eye(period - 1)[0]
         transition[0] = -1.0
-        noise = np.zeros(period - 1, dtype=object)
-        noise[0] = variance
         states = lagged_names([stem], period - 1)
-        design = np.eye(period - 1)[0]
-        part = _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings)
-        return _component(part, name)
-    count = period // 2 if harmonics is None else positive_integer(harmonics, "harmonics")
-    if count > period // 2:
-        raise SpecificationError("harmonics is too large", got=count, expected=f"at most {period // 2}")
-    turns, states, design = [], [], []
-    for j in range(1, count + 1):
-        alone = 2 * j == period
-        turns.append(-np.eye(1) if alone else _rotation(2.0 * np.pi * j / period))
-        states += [f"{stem}.cos{j}", f"{stem}.sin{j}"][: 2 - alone]
-        design += [1.0, 0.0][: 2 - alone]
-    transition, noise = block_diag(*turns), np.full(len(states), variance, dtype=object)
-    part = _Part("seasonal", tuple(states), transition, np.array(design), noise, "diffuse", loadings)
+        noise = np.array([variance, *[0.0] * (period - 2)], dtype=object)
+    else:
+        count = period // 2 if harmonics is None else positive_integer(harmonics, "harmonics")
+        if count > period // 2:
+            raise SpecificationError("harmonics is too large", got=count, expected=f"at most {period // 2}")
+        size = min(2 * count, period - 1)  # the cycle with the period 2 has one state
+        turns = [_rotation(2.0 * np.pi * j / period) for j in range(1, count + 1)]
+        transition, design = block_diag(*turns)[:size, :size], np.tile([1.0, 0.0], count)[:size]
+        states = [f"{stem}.{wave}{j}" for j in range(1, count + 1) for wave in ("cos", "sin")][:size]
+        noise = np.full(size, variance, dtype=object)
+    part = _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings)
     return _component(part, name)
 
 
@@ -516,13 +507,12 @@ def _joined_designs(blocks: list[_Part], n: int) -> np.ndarray:
 
 def _check_constants(parts: tuple[_Part, ...]) -> None:
     """Raise `SpecificationError` if a model has both a level and a constant regressor."""
-    if not any(part.kind == "trend" for part in parts):
-        return
-    for part in parts:
-        if part.kind == "regression" and np.any(np.ptp(np.asarray(part.exog, dtype=float), axis=0) == 0):
-            raise SpecificationError(
-                "A constant regressor repeats the level of the trend", remedy="Leave the constant out."
-            )
+    exog = [np.asarray(part.exog, dtype=float) for part in parts if part.kind == "regression"]
+    constant = any(np.any(np.ptp(each, axis=0) == 0) for each in exog)
+    if constant and any(part.kind == "trend" for part in parts):
+        raise SpecificationError(
+            "A constant regressor repeats the level of the trend", remedy="Leave the constant out."
+        )
 
 
 def _check_observable(blocks: list[_Part]) -> None:
