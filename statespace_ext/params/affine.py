@@ -237,16 +237,6 @@ class Pattern:
         self.plain = single and not np.any(self.fixed[self.rows])
 
     @property
-    def variances(self) -> set[str]:
-        """Names of the parameters on the diagonal."""
-        return set(np.array(self.matrix.names)[self.matrix.rows == self.matrix.columns].tolist())
-
-    @property
-    def covariances(self) -> set[str]:
-        """Names of the parameters off the diagonal."""
-        return set(np.array(self.matrix.names)[self.matrix.rows != self.matrix.columns].tolist())
-
-    @property
     def is_unshared(self) -> bool:
         """Whether each free element of a triangle has its own parameter."""
         return self.plain and int(np.tril(self.free).sum()) == len(self.matrix.param_names)
@@ -485,6 +475,4 @@ def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str
 
 def repeated(matrix: AffineMatrix, periods: int) -> AffineMatrix:
     """Return a constant matrix with an axis over time; others are returned unchanged."""
-    if matrix.time_varying:
-        return matrix
-    return replace(matrix, fixed=np.repeat(matrix.fixed[:, :, None], periods, 2))
+    return replace(matrix, fixed=_with_time(matrix.fixed, periods, 3))

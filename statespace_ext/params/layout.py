@@ -215,16 +215,12 @@ class ParameterLayout:
         return out
 
     @cached_property
-    def transforms(self) -> list[CovarianceStructure | UnitInterval]:
-        """Transforms of constrained parameters; all other parameters are unconstrained."""
-        bounded = [name for name in self.names if name in self.bounded]
+    def transforms(self) -> list[tuple[CovarianceStructure | UnitInterval, IntArray]]:
+        """Transforms of constrained parameters with their positions; other parameters are unconstrained."""
+        bounded = UnitInterval([name for name in self.names if name in self.bounded])
         curved = [structure for key, structure in self.recognised.items() if key in self.curved]
-        return [*self.structures.values(), *curved, *([UnitInterval(bounded)] if bounded else [])]
-
-    @cached_property
-    def _transformed(self) -> list[tuple[CovarianceStructure | UnitInterval, IntArray]]:
-        """The transforms and the positions of their parameters in the flat vector."""
-        return [(structure, self.positions(structure.param_names)) for structure in self.transforms]
+        found: list[CovarianceStructure | UnitInterval] = [*self.structures.values(), *curved, bounded]
+        return [(each, self.positions(each.param_names)) for each in found if each.param_names]
 
     @cached_property
     def untransformed(self) -> list[str]:
@@ -257,21 +253,21 @@ class ParameterLayout:
     def constrain(self, unconstrained: Array) -> Array:
         """Map an unconstrained vector to parameters."""
         out = np.array(unconstrained, dtype=float)
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             out[places] = structure.constrain(unconstrained[places])
         return out
 
     def unconstrain(self, params: Array) -> Array:
         """Map parameters to an unconstrained vector."""
         out = np.array(params, dtype=float)
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             out[places] = structure.unconstrain(params[places])
         return out
 
     def vjp(self, unconstrained: Array, gradient: Array) -> Array:
         """Return the gradient by unconstrained element, given the gradient by parameter."""
         out = np.array(gradient, dtype=float)
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             at, slope = unconstrained[places], gradient[places]
             if isinstance(structure, Chordal):  # whose derivatives are p^4 elements
                 out[places] = structure.vjp(at, slope)
@@ -293,7 +289,7 @@ class ParameterLayout:
             The gradient of the function by parameters.
         """
         slopes, out = np.eye(len(self)), np.zeros((len(self), len(self)))
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             at, slope, inner = unconstrained[places], gradient[places], np.ix_(places, places)
             slopes[inner] = structure.jacobian(at)
             if isinstance(structure, Chordal):

@@ -22,13 +22,13 @@ from .curved import CovarianceFunction, CurvedMatrix
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
 
-def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
+def parse_element(item: Any, where: str) -> tuple[float, dict[str, float]]:
     """
-    Parse a linear expression into its constant and its coefficients by parameter name.
+    Parse an element of a matrix into its constant and its coefficients by parameter name.
 
     Parameters
     ----------
-    text : str
+    item : float or str
         A number or a linear expression in Python identifiers: ``"a"``, ``"a + 2*b"``, ``"1 - a/2"``.
     where : str
         Location of the element, for messages.
@@ -36,14 +36,16 @@ def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
     Raises
     ------
     SpecificationError
-        If the text is not linear, or is an equality.
+        If a text is not linear, or is an equality, or the element is something else.
     """
     try:
-        constant, coefficients = _linear(text)
+        constant, coefficients = _linear(item) if isinstance(item, str) else (float(item), ())
+    except TypeError as error:
+        raise SpecificationError(f"{where} is neither a number nor a string", got=repr(item)) from error
     except (PatsyError, ValueError) as error:
         raise SpecificationError(
             f"{where} is not a linear expression of named parameters",
-            got=repr(text),
+            got=repr(item),
             expected='a number, a name, or a linear expression such as "a + 2*b"',
         ) from error
     return constant, dict(coefficients)
@@ -64,23 +66,6 @@ def _linear(text: str) -> tuple[float, tuple[tuple[str, float], ...]]:
     if not (np.isfinite(constant) and np.isfinite(coefs).all()):
         raise ValueError("numbers that are not finite")
     return constant, tuple((name, coef) for name, coef in zip(names, coefs.tolist(), strict=True) if coef)
-
-
-def parse_element(item: object, where: str) -> tuple[float, dict[str, float]]:
-    """
-    Parse an element of a matrix, a number or a linear expression; see `parse_expression`.
-
-    Raises
-    ------
-    SpecificationError
-        If the element is something else.
-    """
-    if isinstance(item, str):
-        return parse_expression(item, where)
-    try:
-        return float(item), {}  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(f"{where} is neither a number nor a string", got=repr(item)) from error
 
 
 def parse_equations(
