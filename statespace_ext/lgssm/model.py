@@ -274,12 +274,6 @@ class LGSSM(OverTime):
         """Return the intercepts of the observations or the states for future regressors."""
         return self._intercept(name, self.layout.matrices(params), exog)
 
-    def input_part(self, params: Array, state_exog: Array) -> Array:
-        """Return G state_exog_t, by state and row."""
-        out = np.zeros((self.k_states, len(state_exog)))
-        out[: self.k_factors] = self.layout.matrices(params)["state_coef"] @ state_exog.T
-        return out
-
     @property
     def score_matrices(self) -> frozenset[str]:
         """The system matrices that have free elements."""
