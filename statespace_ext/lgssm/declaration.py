@@ -59,13 +59,10 @@ def names_of_factors(value: object, k_factors: int) -> list[str]:
     if value is None:
         return [f"f{i + 1}" for i in range(k_factors)]
     names = list(value) if isinstance(value, (list, tuple)) else []
-    if len(names) != k_factors or not all(isinstance(name, str) and name for name in names):
+    strings = all(isinstance(name, str) and name for name in names)
+    if not strings or not len(names) == len(set(names)) == k_factors:
         raise SpecificationError(
-            "factor_names must be strings", got=repr(value), expected=f"{k_factors} strings"
-        )
-    if len(set(names)) < k_factors:
-        raise SpecificationError(
-            "Two factors have the same name", got=shown(names), expected="different names"
+            "factor_names must be different strings", got=repr(value), expected=f"{k_factors} strings"
         )
     return names
 
@@ -254,9 +251,16 @@ def _places(blocks: dict[str, AffineMatrix]) -> dict[str, set[tuple[str, int, in
 
 
 def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
-    """Reject names that would merge two parameters unintentionally."""
+    """Reject names that would merge two parameters unintentionally, as joined names of columns may."""
     places = _places(blocks)
-    _check_joined_names(places)
+    joined = [name for name, where in places.items() if "." in name and len(where) > 1]
+    if joined:
+        raise SpecificationError(
+            "Two elements have the same name",
+            got=joined[0],
+            expected="series and regressors whose joined names differ",
+            remedy="Rename columns that have dots or arrows in their names.",
+        )
     for key in COVARIANCES:
         shares = isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated")
         own = blocks[key].param_names if shares else []
@@ -267,18 +271,6 @@ def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> N
                 got=repr(taken[0]),
                 expected="another name",
                 remedy=f"Rename it, or write {key} as nested lists to share the parameter.",
-            )
-
-
-def _check_joined_names(places: dict[str, set[tuple[str, int, int]]]) -> None:
-    """Reject names of columns that give two elements the same name."""
-    for name, where in places.items():
-        if "." in name and len(where) > 1:
-            raise SpecificationError(
-                "Two elements have the same name",
-                got=name,
-                expected="series and regressors whose joined names differ",
-                remedy="Rename columns that have dots or arrows in their names.",
             )
 
 
@@ -411,14 +403,11 @@ def check_size(k_factors: int, lags: int) -> None:
 
 def check_initialization(initialization: object, blocks: Mapping[str, AffineMatrix]) -> None:
     """Reject initializations that contradict other arguments or leave the likelihood unbounded."""
-    size = blocks["transition"].shape[1]
-    kinds = kinds_of(initialization, size)
-    stationary, diffuse = np.flatnonzero(kinds == "stationary"), np.flatnonzero(kinds == "diffuse")
-    if len(stationary):
-        _check_stationary(blocks, stationary)
-    if len(diffuse):
-        _check_diffuse(blocks, diffuse)
-    if 0 < len(diffuse) < size:
+    kinds = kinds_of(initialization, blocks["transition"].shape[1])
+    if "stationary" in kinds:
+        _check_stationary(blocks, np.flatnonzero(kinds == "stationary"))
+    if "diffuse" in kinds:
+        _check_diffuse(blocks, np.flatnonzero(kinds == "diffuse"))
         _check_side_by_side(blocks, kinds)
 
 

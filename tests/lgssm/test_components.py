@@ -239,9 +239,9 @@ def test_regressors_must_fit_the_series() -> None:
 
 
 FACTOR_NAMES = {
-    "count": (["a"], "factor_names must be strings: got .* expected 2 strings"),
-    "type": ([1, 2], "factor_names must be strings"),
-    "same": (["a", "a"], "Two factors have the same name: got a, a"),
+    "count": (["a"], "factor_names must be different strings: got .* expected 2 strings"),
+    "type": ([1, 2], "factor_names must be different strings"),
+    "same": (["a", "a"], r"factor_names must be different strings: got \['a', 'a'\]"),
 }
 
 
