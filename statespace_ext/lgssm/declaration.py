@@ -28,6 +28,8 @@ _MOST_STATES = 10_000
 BY_FACTOR = ("stationary", "known", "diffuse", "approximate_diffuse")
 """Initializations that may differ between factors."""
 IDENTIFICATIONS = ("triangular", "unit")
+TIMED = ("design", "obs_intercept", "transition", "state_intercept", "obs_cov", "state_cov")
+"""The arguments that may have an axis over time."""
 MARSS_ARGUMENTS = {
     "Z": "design", "A": "obs_intercept", "D": "obs_coef", "d": "exog", "R": "obs_cov", "B": "transition",
     "U": "state_intercept", "C": "state_coef", "c": "state_exog", "Q": "state_cov", "x0": "initial_state",
@@ -191,18 +193,15 @@ def declared_blocks(
     """
     given = normalised(given, len(labels.endog), len(labels.factors))
     _check_keywords(given)
-    for key, source, names in (
-        ("obs_coef", "exog", labels.exog),
-        ("state_coef", "state_exog", labels.state_exog),
-    ):
-        if not names and not (isinstance(given[key], str) and given[key] == "free"):
+    for key, source in (("obs_coef", "exog"), ("state_coef", "state_exog")):
+        if not getattr(labels, source) and not (isinstance(given[key], str) and given[key] == "free"):
             raise SpecificationError(
                 f"{key} needs {source}, which is missing", got=given[key], remedy=f"Pass {source} as well."
             )
     blocks = {
         **_coefficient_blocks(given, labels, lags, nobs),
-        "obs_cov": _covariance(given["obs_cov"], "obs_cov", "obs", labels.endog, nobs),
-        "state_cov": _covariance(given["state_cov"], "state_cov", "state", labels.factors, nobs),
+        "obs_cov": _covariance(given, "obs_cov", labels.endog, nobs),
+        "state_cov": _covariance(given, "state_cov", labels.factors, nobs),
         **_initial_blocks(given, labels),
     }
     check_initialization(given["initialization"], blocks)
@@ -212,9 +211,10 @@ def declared_blocks(
 
 
 def _covariance(
-    value: object, key: str, stem: str, names: list[str], nobs: int | None = None
+    given: Mapping[str, object], key: str, names: list[str], nobs: int | None = None
 ) -> AffineMatrix:
-    return parse_covariance(value, len(names), key, covariance_namer(stem, names), nobs)
+    namer = covariance_namer(key.partition("_")[0], names)
+    return parse_covariance(given[key], len(names), key, namer, nobs)
 
 
 def _check_mean(blocks: Mapping[str, AffineMatrix]) -> None:
@@ -241,18 +241,12 @@ def _check_keywords(given: dict[str, object]) -> None:
 
 
 def _places(blocks: dict[str, AffineMatrix]) -> dict[str, set[tuple[str, int, int]]]:
-    """Return the elements that each name stands for: block, row and column."""
+    """Return the elements that each name stands for; reject columns whose joined names are the same."""
     places: dict[str, set[tuple[str, int, int]]] = {}
     for key, block in blocks.items():
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
             place = (key, max(i, j), min(i, j)) if key in COVARIANCES else (key, i, j)
             places.setdefault(name, set()).add(place)
-    return places
-
-
-def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
-    """Reject names that would merge two parameters unintentionally, as joined names of columns may."""
-    places = _places(blocks)
     joined = [name for name, where in places.items() if "." in name and len(where) > 1]
     if joined:
         raise SpecificationError(
@@ -261,6 +255,12 @@ def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> N
             expected="series and regressors whose joined names differ",
             remedy="Rename columns that have dots or arrows in their names.",
         )
+    return places
+
+
+def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
+    """Reject names that would merge two parameters unintentionally."""
+    places = _places(blocks)
     for key in COVARIANCES:
         shares = isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated")
         own = blocks[key].param_names if shares else []
@@ -280,20 +280,18 @@ def _coefficient_blocks(
     endog, factors = labels.endog, labels.factors
     columns = labels.states if loads_on_lags(given["design"], len(factors), lags) else factors
 
-    def _block(
-        key: str, rows: list[str], columns: list[str] | None = None, stem: str = "", varies: bool = False
-    ) -> AffineMatrix:
+    def _block(key: str, rows: list[str], columns: list[str] | None = None, stem: str = "") -> AffineMatrix:
         shape = len(rows), 1 if columns is None else len(columns)
         value = given[key] if shape[1] else np.zeros(shape)
         namer = matrix_namer(stem or key, rows, columns)
-        return parse_matrix(value, shape, key, namer, nobs if varies else None)
+        return parse_matrix(value, shape, key, namer, nobs if key in TIMED else None)
 
     return {
-        "design": _block("design", endog, columns, "loading", varies=True),
-        "obs_intercept": _block("obs_intercept", endog, varies=True),
+        "design": _block("design", endog, columns, "loading"),
+        "obs_intercept": _block("obs_intercept", endog),
         "obs_coef": _block("obs_coef", endog, labels.exog),
         "transition": transition_matrix(given["transition"], labels, lags, nobs),
-        "state_intercept": _block("state_intercept", factors, varies=True),
+        "state_intercept": _block("state_intercept", factors),
         "state_mean": _block("state_mean", factors),
         "state_coef": _block("state_coef", factors, labels.state_exog),
     }
@@ -301,30 +299,22 @@ def _coefficient_blocks(
 
 def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
     initialization, names = given["initialization"], labels.states
-    _check_initial_arguments(given)
-    state, cov = given["initial_state"], given["initial_state_cov"]
-    if state is None:
-        state = "free" if initialization == "estimated" else "zero"
+    estimated, kinds = initialization == "estimated", kinds_of(initialization, len(names))
+    defaults = {"initial_state": "free" if estimated else "zero", "initial_state_cov": "zero"}
+    _check_initial_arguments(given, kinds)
+    values = {key: default if given[key] is None else given[key] for key, default in defaults.items()}
     namer = matrix_namer("initial_state", names)
     blocks = {
-        "initial_state": parse_matrix(state, (len(names), 1), "initial_state", namer),
-        "initial_state_cov": _covariance(
-            "zero" if cov is None else cov, "initial_state_cov", "initial", names
-        ),
+        "initial_state": parse_matrix(values["initial_state"], (len(names), 1), "initial_state", namer),
+        "initial_state_cov": _covariance(values, "initial_state_cov", names),
     }
     free = [key for key, block in blocks.items() if not block.is_fixed]
-    if initialization == "estimated":
-        if not free:
-            raise SpecificationError(
-                'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
-            )
-        return blocks
-    if free:
-        raise SpecificationError(
-            f"initialization={initialization!r} has free elements in {' and '.join(free)}",
-            remedy='Use initialization="estimated".',
-        )
-    return _fixed_moments(kinds_of(initialization, len(names)), blocks)
+    if estimated != bool(free):
+        what = f"free elements in {' and '.join(free)}" if free else "nothing to estimate"
+        other = "estimated" if free else "known"
+        remedy = f'Use initialization="{other}".'
+        raise SpecificationError(f"initialization={initialization!r} has {what}", remedy=remedy)
+    return blocks if estimated else _fixed_moments(kinds, blocks)
 
 
 def kinds_of(initialization: object, k_states: int) -> np.ndarray:
@@ -373,18 +363,16 @@ def _fixed_moments(kinds: np.ndarray, blocks: dict[str, AffineMatrix]) -> dict[s
     return {**blocks, "initial_state_cov": affine_matrix(cov + np.diag(vague), [])}
 
 
-def _check_initial_arguments(given: dict[str, object]) -> None:
+def _check_initial_arguments(given: dict[str, object], kinds: np.ndarray) -> None:
     """Reject an initial state or covariance that is missing, or that the initialization does not use."""
     initialization = given["initialization"]
     missing = [key for key in ("initial_state", "initial_state_cov") if given[key] is None]
-    mixed, kinds = isinstance(initialization, tuple), np.atleast_1d(np.asarray(initialization, dtype=str))
-    if "known" in kinds or mixed and len(missing) < 2:
-        if missing:
-            raise SpecificationError(
-                f"initialization={initialization!r} needs initial_state and initial_state_cov",
-                got=f"no {missing[0]}",
-            )
-    elif initialization != "estimated" and len(missing) < 2:
+    if missing and "known" in kinds:
+        raise SpecificationError(
+            f"initialization={initialization!r} needs initial_state and initial_state_cov",
+            got=f"no {missing[0]}",
+        )
+    if len(missing) < 2 and initialization in ("stationary", "diffuse", "approximate_diffuse"):
         raise SpecificationError(
             f'initial_state and initial_state_cov cannot be combined with initialization="{initialization}"',
             remedy='Use initialization="known" or "estimated".',

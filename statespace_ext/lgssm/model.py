@@ -38,6 +38,7 @@ from ..params.layout import (
 )
 from .declaration import (
     MARSS_ARGUMENTS,
+    TIMED,
     Labels,
     check_initialization,
     check_size,
@@ -49,7 +50,7 @@ from .declaration import (
     loads_on_lags,
     names_of_factors,
 )
-from .over_time import TIMED, OverTime
+from .over_time import OverTime
 from .results import LGSSMResults
 
 _EXPANDED = 10
@@ -277,16 +278,13 @@ class LGSSM(OverTime):
     @property
     def score_matrices(self) -> frozenset[str]:
         """The system matrices that have free elements."""
-        behind = {
-            "obs_coef": "obs_intercept",
-            "state_coef": "state_intercept",
-            "state_mean": "state_intercept",
-        }
         free = {key for key, block in self.layout.blocks.items() if not block.is_fixed}
-        needed = {behind.get(key, key) for key in free}
-        if "transition" in free and np.any(self.layout.blocks["state_mean"].fixed):
-            needed |= {"state_intercept"}
-        return frozenset(needed - {"initial_state", "initial_state_cov"})
+        mean = "transition" in free and np.any(self.layout.blocks["state_mean"].fixed)
+        if mean or free & {"state_coef", "state_mean"}:
+            free.add("state_intercept")
+        if "obs_coef" in free:
+            free.add("obs_intercept")
+        return frozenset(free.intersection(TIMED))
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score of each free block, from the score of the system matrices."""
@@ -357,11 +355,9 @@ class LGSSM(OverTime):
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, for each covariance block, the variances that would explain the data on their own."""
-        design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
-        loadings = np.abs(typical(design))
-        tiny = 1e-100
-        implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
+        largest = np.max(np.abs(typical(self.layout.matrix("design", params))), axis=0)
+        implied = np.max(out["obs_cov"]) / np.maximum(largest**2, 1e-100)
         if self.k_factors == 1:  # with several factors, use the largest variance
             out["state_cov"] = implied
         return {**out, "initial_state_cov": np.tile(implied, self.lags)}
@@ -437,11 +433,8 @@ class LGSSM(OverTime):
         are not affine, if a covariance matrix is singular, or if values are missing and ``obs_cov`` is not
         diagonal.
         """
-        if (
-            self.initialization_kind == "diffuse"
-            or self.user_initialization is not None
-            or self.layout.curved
-        ):
+        diffuse = self.initialization_kind == "diffuse"
+        if diffuse or self.user_initialization is not None or self.layout.curved:
             return None
         nothing = np.zeros((self.nobs, 0))
         return second_order_information(

@@ -13,11 +13,9 @@ from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array, companion
 from ..params.affine import AffineMatrix, Regimes, continued, repeated
 from ..params.layout import ParameterLayout
-from .declaration import Labels, declared_blocks
+from .declaration import TIMED, Labels, declared_blocks
 from .results import LGSSMResults
 
-TIMED = ("design", "obs_intercept", "transition", "state_intercept", "obs_cov", "state_cov")
-"""The arguments that may have an axis over time."""
 HOLD = "hold"
 """The value of such an argument in new periods that stands for the matrix of the last period."""
 
