@@ -135,11 +135,8 @@ class LGSSMResults(StateSpaceResults):
             raise SpecificationError(f"The factors cannot be rotated, because {varying[0]} varies over time")
         rotation = np.eye(self.model.k_factors)
         # in units in which the innovations have variance one, so that the factors are comparable
-        square_root = (
-            np.linalg.cholesky(at["state_cov"])
-            if np.all(np.linalg.eigvalsh(at["state_cov"]) > 0)
-            else rotation
-        )
+        regular = np.all(np.linalg.eigvalsh(at["state_cov"]) > 0)
+        square_root = np.linalg.cholesky(at["state_cov"]) if regular else rotation
         if self.model.k_factors > 1:
             more = method_args or _ARGUMENTS.get(method if isinstance(method, str) else "", ())
             try:
