@@ -417,18 +417,15 @@ def _pattern_to_inputs(
 
 def _input_columns(params: list[str], paths: Array, index: pd.Index) -> tuple[pd.DataFrame, np.ndarray]:
     """Return an input for each path of a coefficient, and the parameters that multiply the inputs, by row."""
-    columns: dict[tuple[str, bytes], Array] = {}
-    places: dict[tuple[str, bytes], list[int]] = {}
-    for i, j in zip(*np.nonzero(paths.any(axis=2)), strict=True):
-        key = params[j], paths[i, j].tobytes()
-        columns[key] = paths[i, j]
-        places.setdefault(key, []).append(i)
-    added = np.full((len(paths), len(columns)), 0.0, dtype=object)
-    for j, ((param, _), own) in enumerate(places.items()):
-        added[own, j] = param
-    uses = Counter(param for param, _ in columns)
-    labels = [f"{param}.{j}" if uses[param] > 1 else param for j, (param, _) in enumerate(columns)]
-    return pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index), added
+    places: dict[tuple[int, bytes], list[int]] = {}
+    for i, j in np.argwhere(paths.any(axis=2)).tolist():
+        places.setdefault((j, paths[i, j].tobytes()), []).append(i)
+    uses = Counter(j for j, _ in places)
+    columns, added = dict[str, Array](), np.full((len(paths), len(places)), 0.0, dtype=object)
+    for place, ((j, _), rows) in enumerate(places.items()):
+        added[rows, place] = params[j]
+        columns[f"{params[j]}.{place}" if uses[j] > 1 else params[j]] = paths[rows[0], j]
+    return pd.DataFrame(columns, index=index), added
 
 
 def _shifted(value: object, key: str, late: bool, n: int) -> object:

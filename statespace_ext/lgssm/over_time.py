@@ -11,7 +11,7 @@ import pandas as pd
 from ..base.formula import ByFormula
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array, companion
-from ..params.affine import AffineMatrix, Regimes, continued, repeated
+from ..params.affine import AffineMatrix, Regimes, continued, repeated, require_names
 from ..params.layout import ParameterLayout
 from .declaration import TIMED, Labels, declared_blocks
 from .results import LGSSMResults
@@ -168,13 +168,7 @@ class OverTime(ByFormula[LGSSMResults]):
         elif isinstance(value, str) and value == HOLD:
             return self._timed[key].over(np.full(steps, self.nobs - 1))
         found = repeated(self._parsed(key, value, steps), steps)
-        new = sorted(set(found.names) - set(self.layout.names))
-        if new:
-            raise SpecificationError(
-                f"{key} has parameters in the new periods that the model does not have",
-                got=shown(new),
-                expected=f"names among {shown(self.layout.names)}",
-            )
+        require_names(found, self.layout.names, key)
         return found
 
     def _parsed(self, key: str, value: object, periods: int) -> AffineMatrix:

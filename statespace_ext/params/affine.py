@@ -448,6 +448,18 @@ def _one_after_another(
     return np.concatenate([matrix.fixed for matrix in matrices], axis=2), paths
 
 
+def require_names(later: AffineMatrix, known: Sequence[str], where: str) -> None:
+    """Raise `SpecificationError` if a matrix of new periods has parameters that the model does not have."""
+    new = sorted(set(later.names) - set(known))
+    if new:
+        raise SpecificationError(
+            f"{where} has parameters in the new periods that were not estimated",
+            got=shown(new),
+            expected=f"names among {shown(known)}",
+            remedy="Fit a model of all periods.",
+        )
+
+
 def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str) -> AffineMatrix:
     """
     Return a matrix of later periods with the parameters of earlier ones, or of both one after the other.
@@ -457,14 +469,7 @@ def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str
     SpecificationError
         If the later periods have parameters that the earlier ones do not have.
     """
-    new = sorted(set(later.names) - set(earlier.names))
-    if new:
-        raise SpecificationError(
-            f"{where} has parameters in the new periods that were not estimated",
-            got=shown(new),
-            expected=f"names among {shown(earlier.param_names)}",
-            remedy="Fit a model of all periods.",
-        )
+    require_names(later, earlier.param_names, where)
     fixed, paths = _one_after_another([earlier, later])  # the earlier elements first, for their order
     rows, columns, names = zip(*paths, strict=True) if paths else ((), (), ())
     coefs = np.array([*paths.values()]).reshape(len(paths), fixed.shape[2])
