@@ -97,9 +97,9 @@ class OverTime(ByFormula[LGSSMResults]):
 
     def _later_argument(self, key: str, value: object, steps: int, kind: str) -> object:
         """Return one of the `later_arguments`."""
-        if value is None and (kind == "apply" or not self._is_held(key)):
-            raise self._unknown(key, steps)
         given, appended = self._given[key], kind == "append"
+        if value is None and (kind == "apply" or not getattr(given, "hold", False)):
+            raise self._unknown(key, steps)
         if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
             return given.over(value)  # of the new data, which need not follow the sample
         labels = self._labels_of(key, value, steps)
@@ -121,7 +121,7 @@ class OverTime(ByFormula[LGSSMResults]):
         out = dict(given)
         for key in self._timed:
             value = given.get(key)
-            if value is None and not self._is_held(key):
+            if value is None and not getattr(self._given[key], "hold", False):
                 raise self._unknown(key, steps, "future values")
             words = np.asarray(value).dtype.kind in "OUS"  # None, strings, regimes
             if words or self._labels_of(key, value, steps) is not None:
@@ -142,10 +142,6 @@ class OverTime(ByFormula[LGSSMResults]):
         out = np.zeros((*self.ssm[key].shape[:-1], steps))
         out[: at.shape[0], : at.shape[1]] = at
         return out
-
-    def _is_held(self, key: str) -> bool:
-        given = self._given[key]
-        return isinstance(given, Regimes) and given.hold
 
     def _labels_of(self, key: str, value: object, steps: int) -> list[Hashable] | None:
         """Return the labels of new periods; None if the value is a pattern or numbers."""

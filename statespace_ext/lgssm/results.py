@@ -65,21 +65,6 @@ class LGSSMResults(StateSpaceResults):
         }
         return {key: _frame(at[key], *axes[key], model._index) for key in axes}
 
-    def status_lines(self) -> list[str]:
-        """Return the notes of `summary` on the fit."""
-        lines = super().status_lines()
-        known = self.model.layout.blocks["initial_state_cov"]
-        exact = (
-            self.model._given["initialization"] == "estimated" and known.is_fixed and not np.any(known.fixed)
-        )
-        told = self._fit is not None and "unbounded" in self._fit.status
-        if exact and not told and not self.model.private_smoother.missing[0].all() and self.boundary:
-            lines.append(
-                "The likelihood is unbounded: an unknown constant x_1 fits the first observation exactly as "
-                "its variance falls to zero. Put an empty (NaN) row first."
-            )
-        return lines
-
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """
         Append data; see `MLEResults.append`. With a formula, ``exog`` has the raw data of new periods.

@@ -84,6 +84,8 @@ class ParameterLayout:
         self.covariances = covariances
         self.bounded = bounded
         self.lean = lean
+        affine = (lean & self.blocks.keys()) - set(self.curved)
+        self._by_diagonal = {key for key in affine if self.blocks[key].is_diagonal}
         self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
         self._position = {name: i for i, name in enumerate(self.names)}
         self.index: dict[str, IntArray] = {
@@ -169,11 +171,6 @@ class ParameterLayout:
         if key in self._by_diagonal:
             return block.diagonal_at(params[self.index[key]])
         return np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
-
-    @cached_property
-    def _by_diagonal(self) -> set[str]:
-        found = self.lean & set(self.blocks)
-        return {key for key in found - set(self.curved) if self.blocks[key].is_diagonal}
 
     def gradient(self, by_matrix: Mapping[str, Array], params: Array | None = None) -> Array:
         """
