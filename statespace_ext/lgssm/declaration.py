@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -74,23 +75,16 @@ def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
     return [name if lag == 0 else f"{name}.L{lag}" for lag in range(lags) for name in factors]
 
 
-def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
+def transition_matrix(value: Any, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
     """Parse ``transition``: one value for all lags (arrays side by side), or a list with one per lag."""
     k = len(labels.factors)
     namers = [matrix_namer(f"L{lag + 1}", labels.factors, labels.factors) for lag in range(lags)]
-    if isinstance(value, str):
-        per_lag: Sequence[object] = [value] * lags
-    elif (
-        isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(each, k) for each in value)
-    ):
-        per_lag = value
-    else:
+    by_lag = [value] * lags if isinstance(value, str) else value
+    listed = isinstance(by_lag, (list, tuple)) and len(by_lag) == lags
+    if not listed or not all(_is_block(each, k) for each in by_lag):
         return parse_matrix(value, (k, k * lags), "transition", lambda i, j: namers[j // k](i, j % k), nobs)
-    parsed = [
-        parse_matrix(each, (k, k), "transition", namer, nobs)
-        for each, namer in zip(per_lag, namers, strict=True)
-    ]
-    return side_by_side(parsed)
+    pairs = zip(by_lag, namers, strict=True)
+    return side_by_side([parse_matrix(each, (k, k), "transition", namer, nobs) for each, namer in pairs])
 
 
 def _is_block(item: object, k: int) -> bool:

@@ -114,8 +114,9 @@ class LGSSMResults(StateSpaceResults):
         SpecificationError
             If the method is unknown, or its arguments are missing or invalid.
         """
-        at = self.model.matrices(np.asarray(self.params))
-        varying = [key for key in ("design", "transition", "state_cov") if at[key].ndim == 3]
+        matrices = self.model.matrices(np.asarray(self.params))
+        at = {key: matrices[key] for key in ("design", "transition", "state_cov")}
+        varying = [key for key, matrix in at.items() if matrix.ndim == 3]
         if varying:
             raise SpecificationError(f"The factors cannot be rotated, because {varying[0]} varies over time")
         rotation = np.eye(self.model.k_factors)
@@ -132,9 +133,8 @@ class LGSSMResults(StateSpaceResults):
                     got=f"{method!r} with {more}; {error}",
                     expected=_ROTATIONS,
                 ) from error
-        plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
         whole = square_root @ rotation
-        rotated = rotate_system(plain, whole, self.model.lags)
+        rotated = rotate_system(at, whole, self.model.lags)
         names = self.model.labels.factors
         square = partial(pd.DataFrame, index=names, columns=names)
         lagged = self.matrices["transition"].columns

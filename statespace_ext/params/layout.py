@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
-from itertools import chain
 
 import numpy as np
 
@@ -232,17 +231,11 @@ class ParameterLayout:
         return {key: structure_of(self.blocks[key]) for key in sorted(keys)}
 
     @cached_property
-    def places(self) -> dict[str, IntArray]:
-        """Positions of the parameters of each recognised structure in the flat vector."""
-        return {key: self.positions(structure.param_names) for key, structure in self.recognised.items()}
-
-    @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
-        names = {key: self.blocks[key].param_names for key in found}
-        uses = Counter(chain.from_iterable(names.values()))
-        shared = {key for key in found if max(map(uses.__getitem__, names[key]), default=0) > 1}
+        uses = Counter(name for each in found.values() for name in each.param_names)
+        shared = {key for key, each in found.items() if any(uses[name] > 1 for name in each.param_names)}
         if all(isinstance(found[key], CommonVariance) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}

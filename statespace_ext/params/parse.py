@@ -435,12 +435,11 @@ def _check_fixed(matrix: AffineMatrix, where: str) -> None:
             expected="a covariance matrix",
             remedy="Check the fixed elements.",
         )
-    zero = known & (diagonal == 0)
-    if np.any(fixed[zero]) or np.any(touched[zero]):
-        row = int(np.flatnonzero(zero & (np.any(fixed, axis=1) | touched.any(axis=1)))[0])
+    rows = np.flatnonzero(known & (diagonal == 0) & (np.any(fixed, axis=1) | touched.any(axis=1)))
+    if len(rows):
         raise SpecificationError(
             f"{where} has a variance fixed at zero but a covariance that is not zero",
-            got=f"row {row}",
+            got=f"row {rows[0]}",
             remedy="Fix the covariances of that row at zero too.",
         )
 
