@@ -229,7 +229,7 @@ _NO_MATRICES = ("initialization", "identification", "factor_names")
 def _check_keywords(given: dict[str, object]) -> None:
     """Reject a string that is not a keyword. In a 1 x 1 matrix it would become a parameter name."""
     for key, value in given.items():
-        known = (*COVARIANCE_KEYWORDS, "free") if key in COVARIANCES else MATRIX_KEYWORDS
+        known = COVARIANCE_KEYWORDS if key in COVARIANCES else MATRIX_KEYWORDS
         if isinstance(value, str) and key not in _NO_MATRICES and value not in known:
             raise unknown_keyword(key, value, known)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
+from itertools import chain
 
 import numpy as np
 
@@ -234,8 +235,8 @@ class ParameterLayout:
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
-        uses = Counter(name for each in found.values() for name in each.param_names)
-        shared = {key for key, each in found.items() if any(uses[name] > 1 for name in each.param_names)}
+        uses = Counter(chain.from_iterable(each.param_names for each in found.values()))
+        shared = {key for key, each in found.items() if max(map(uses.__getitem__, each.param_names)) > 1}
         if all(isinstance(found[key], CommonVariance) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
