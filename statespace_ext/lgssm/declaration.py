@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..exceptions import SpecificationError, UnsupportedError, shown
+from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, shown
 from ..numerics.linear_algebra import STABILITY_LIMIT, at_period, companion, spectral_radius
 from ..params.affine import AffineMatrix, IntArray, Regimes, affine_matrix, side_by_side
 from ..params.layout import ParameterLayout
@@ -147,13 +147,7 @@ def loads_on_lags(design: object, k_factors: int, lags: int) -> bool:
 
 def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, AffineMatrix]:
     """Return the blocks with the lags as separate factors: fixed rows of the transition, without noise."""
-    if not blocks["state_mean"].is_fixed or np.any(blocks["state_mean"].fixed):
-        raise UnsupportedError(
-            "state_mean cannot be combined with a design on lags",
-            got="a mean",
-            expected='"zero"',
-            remedy="Use state_intercept, or free elements of obs_intercept.",
-        )
+    _require_no_mean(blocks["state_mean"], "a design on lags", UnsupportedError)
     size = blocks["transition"].shape[1]
     k = size // lags
     out = dict(blocks)
@@ -200,7 +194,9 @@ def declared_blocks(
     }
     check_initialization(given["initialization"], blocks)
     _check_names(given, blocks)
-    _check_mean(blocks)
+    if blocks["transition"].moves:
+        beside = "free elements of transition that vary over time, since such factors have no constant mean"
+        _require_no_mean(blocks["state_mean"], beside, SpecificationError)
     return blocks
 
 
@@ -211,14 +207,12 @@ def _covariance(
     return parse_covariance(given[key], len(names), key, namer, nobs)
 
 
-def _check_mean(blocks: Mapping[str, AffineMatrix]) -> None:
-    """Reject a mean of factors whose transition has free elements that vary over time."""
-    mean = blocks["state_mean"]
-    if blocks["transition"].moves and (not mean.is_fixed or np.any(mean.fixed)):
-        raise SpecificationError(
-            "state_mean cannot be combined with free elements of transition that vary over time",
-            got="a mean",
-            expected='"zero": such factors have no constant mean',
+def _require_no_mean(mean: AffineMatrix, beside: str, error: type[StateSpaceError]) -> None:
+    """Raise an error if factors have a mean beside a specification that excludes it."""
+    if not mean.is_fixed or np.any(mean.fixed):
+        raise error(
+            f"state_mean cannot be combined with {beside}",
+            expected='"zero"',
             remedy="Use state_intercept, or free elements of obs_intercept.",
         )
 

@@ -417,9 +417,8 @@ def precision_of(cov: Array) -> Array:
     if by_diagonal(cov) or np.count_nonzero(cov) == noisy:
         return diagonal_like(cov, np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
     if noisy < len(cov):
-        out = np.zeros_like(cov)
-        if noisy:
-            out[np.ix_(active, active)] = precision_of(cov[np.ix_(active, active)])
+        out, rows = np.zeros_like(cov), np.ix_(active, active)
+        out[rows] = precision_of(cov[rows])
         return out
     try:
         return solve(cov, identity(len(cov)))
