@@ -421,8 +421,7 @@ class LGSSM(OverTime):
         fixed : mapping, optional
             Values of fixed parameters by name. By default those of the active `fix_params`.
         """
-        if fixed is None:
-            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        fixed = dict(self._fixed_params or {}) if fixed is None else fixed
         return identify(self, self.layout.vector(params), fixed)
 
     def exact_information(self, params: Array, index: Array) -> Array | None:

@@ -420,12 +420,10 @@ class Regimes:
             raise SpecificationError(
                 f"{where} has the wrong number of labels", got=len(labels), expected=f"{nobs}, one per period"
             )
-        matrices = {
-            label: repeated(parse(pattern, f".{label}"), 1) for label, pattern in self.patterns.items()
-        }
-        place = {label: g for g, label in enumerate(matrices)}
-        fixed, paths = _one_after_another(list(matrices.values()))
+        matrices = [repeated(parse(pattern, f".{label}"), 1) for label, pattern in self.patterns.items()]
+        fixed, paths = _one_after_another(matrices)
         each = affine_matrix(fixed, [(*at, path) for at, path in paths.items()])
+        place = {label: g for g, label in enumerate(self.patterns)}
         return each.over(np.array([place[label] for label in labels]))
 
 
