@@ -54,6 +54,23 @@ class _Part:
     exog: object = None
     """Regressors. They multiply the design if there are states, which are then the coefficients."""
 
+    def named(self, name: str) -> Components:
+        """Return the component alone; its name is a prefix of the names of states and parameters."""
+        if not isinstance(name, str) or (name and not name.isidentifier()):
+            raise SpecificationError(
+                "name must be an identifier",
+                got=repr(name),
+                expected="alphabetic characters, digits and underscores",
+            )
+        states = [f"{name}.{state}" for state in self.states]
+        return Components((self.renamed(states, f"{name}_", "") if name else self,))
+
+    def renamed(self, states: Sequence[str], before: str, after: str) -> _Part:
+        """Return the component with other states, and text before and after the names of parameters."""
+        keys = ("transition", "design", "noise")
+        matrices: dict[str, Any] = {key: _with_names(getattr(self, key), before, after) for key in keys}
+        return replace(self, states=tuple(states), **matrices)
+
 
 @dataclass(frozen=True, repr=False)
 class Components(Displayed):
@@ -173,7 +190,7 @@ def trend(kind: str = "local_linear", *, loadings: object = None, name: str = ""
     count = 1 + sloped
     transition, noise = np.array([[1.0, 1.0], [0.0, 1.0]])[:count, :count], np.array([noisy, moving])[:count]
     states, design = ("level", "slope")[:count], np.eye(count)[0]
-    return _component(_Part("trend", states, transition, design, _free(noise), "diffuse", loadings), name)
+    return _Part("trend", states, transition, design, _free(noise), "diffuse", loadings).named(name)
 
 
 def seasonal(
@@ -236,8 +253,7 @@ def seasonal(
         transition, design = block_diag(*turns)[:size, :size], np.tile([1.0, 0.0], count)[:size]
         states = [f"{stem}.{wave}{j}" for j in range(1, count + 1) for wave in ("cos", "sin")][:size]
         noise = np.full(size, variance, dtype=object)
-    part = _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings)
-    return _component(part, name)
+    return _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings).named(name)
 
 
 def cycle(
@@ -299,8 +315,8 @@ def cycle(
             transition = np.array(damping, dtype=object).reshape(2, 2)
     noise = np.array(["cycle_var" if stochastic else 0.0] * 2, dtype=object)
     states, initialization = ("cycle", "cycle.star"), "stationary" if damped else "diffuse"
-    part = _Part("cycle", states, transition, np.array([1.0, 0.0]), noise, initialization, loadings)
-    return _component(part, name)
+    design = np.array([1.0, 0.0])
+    return _Part("cycle", states, transition, design, noise, initialization, loadings).named(name)
 
 
 def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> Components:
@@ -334,7 +350,7 @@ def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> 
     transition[0] = [f"ar{lag + 1}" if lag < p else 0.0 for lag in range(size)]
     design = np.array([1.0, *[f"ma{lag}" if lag <= q else 0.0 for lag in range(1, size)]], dtype=object)
     states, noise = tuple(lagged_names(["arma"], size)), _free(np.arange(size) == 0)
-    return _component(_Part("arma", states, transition, design, noise, "stationary", loadings), name)
+    return _Part("arma", states, transition, design, noise, "stationary", loadings).named(name)
 
 
 def regression(exog: object, *, moving: bool = False, name: str = "") -> Components:
@@ -367,38 +383,17 @@ def regression(exog: object, *, moving: bool = False, name: str = "") -> Compone
     columns = regressor_names(frame, "x") if truth(moving, "moving") else []
     states, m = tuple(f"beta.{column}" for column in columns), len(columns)
     noise = _free(np.ones(m, dtype=bool))
-    part = _Part("regression", states, np.eye(m), np.ones(m), noise, "diffuse", exog=exog)
-    return _component(part, name)
+    return _Part("regression", states, np.eye(m), np.ones(m), noise, "diffuse", exog=exog).named(name)
 
 
-def _component(part: _Part, name: str) -> Components:
-    """Return one component; its name is a prefix of the names of states and parameters."""
-    if not isinstance(name, str) or (name and not name.isidentifier()):
-        raise SpecificationError(
-            "name must be an identifier",
-            got=repr(name),
-            expected="alphabetic characters, digits and underscores",
-        )
-    if not name:
-        return Components((part,))
-    states = tuple(f"{name}.{state}" for state in part.states)
-    return Components((_renamed(replace(part, states=states), f"{name}_", ""),))
-
-
-def _renamed(part: _Part, before: str, after: str) -> _Part:
-    """Return a component with renamed parameters."""
-
-    def _named(matrix: np.ndarray) -> np.ndarray:
-        out = matrix.astype(object)
-        for place, item in np.ndenumerate(out):
-            if isinstance(item, str):
-                factor, star, param = item.rpartition("*")
-                out[place] = f"{factor}{star}{before}{param}{after}"
-        return out
-
-    return replace(
-        part, transition=_named(part.transition), design=_named(part.design), noise=_named(part.noise)
-    )
+def _with_names(matrix: np.ndarray, before: str, after: str) -> np.ndarray:
+    """Return a matrix with renamed parameters."""
+    out = matrix.astype(object)
+    for place, item in np.ndenumerate(out):
+        if isinstance(item, str):
+            factor, star, param = item.rpartition("*")
+            out[place] = f"{factor}{star}{before}{param}{after}"
+    return out
 
 
 def _rotation(angle: float) -> Array:
@@ -426,8 +421,8 @@ def _blocks(part: _Part, names: list[str], data: Sized) -> Iterator[_Part]:
     for i, series in enumerate(names):
         own = part
         if len(names) > 1:
-            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}")
-            own = replace(own, states=tuple(f"{state}.{series}" for state in part.states))
+            after = f"_{series if series.isidentifier() else i + 1}"
+            own = part.renamed([f"{state}.{series}" for state in part.states], "", after)
         design = np.zeros((len(names), len(own.states)), dtype=object)
         design[i] = own.design
         yield replace(own, design=design)

@@ -88,16 +88,7 @@ class ParameterLayout:
         self._by_diagonal = {key for key in affine if self.blocks[key].is_diagonal}
         self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
         self._position = {name: i for i, name in enumerate(self.names)}
-        self.index: dict[str, IntArray] = {
-            key: np.array([self._position[name] for name in block.names], dtype=np.intp)
-            for key, block in self.blocks.items()
-        }
-        self._check_roles()
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def _check_roles(self) -> None:
+        self.index = {key: self.positions(block.names) for key, block in self.blocks.items()}
         coefs, covs = set[str](), set[str]()
         for key, block in self.blocks.items():
             (covs if key in self.covariances else coefs).update(block.names)
@@ -107,6 +98,9 @@ class ParameterLayout:
                 got=sorted(coefs & covs),
                 remedy="Give them different names.",
             )
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def positions(self, names: Sequence[str]) -> IntArray:
         """Return the positions of parameters in the flat vector; raise `ParameterError` if one is unknown."""
