@@ -199,14 +199,9 @@ class LGSSM(OverTime):
         super().__init__(endog, k_factors * lags, self.k_factors, given, exog, state_exog, dates, freq)
         mixed = isinstance(initialization, tuple)
         self.initialization_kind = "diffuse" if mixed else str(initialization).replace("estimated", "known")
-        factors = names_of_factors(factor_names, k_factors)
-        self.labels = Labels(
-            [str(name) for name in np.atleast_1d(self.endog_names)],
-            factors,
-            lagged_names(factors, lags),
-            self.regressor_names["exog"],
-            self.regressor_names["state_exog"],
-        )
+        names, factors = self.regressor_names, names_of_factors(factor_names, k_factors)
+        series, states = [str(name) for name in np.atleast_1d(self.endog_names)], lagged_names(factors, lags)
+        self.labels = Labels(series, factors, states, names["exog"], names["state_exog"])
         blocks = declared_blocks(given, self.labels, lags, self.nobs)
         self.declare_timed(blocks, self.labels)
         self.layout: ParameterLayout = layout_of(blocks, self.labels, lags)
@@ -435,19 +430,11 @@ class LGSSM(OverTime):
         diffuse = self.initialization_kind == "diffuse"
         if diffuse or self.user_initialization is not None or self.layout.curved:
             return None
-        nothing = np.zeros((self.nobs, 0))
-        return second_order_information(
-            ConstantModel(
-                self.layout,
-                self.layout.matrices(params),
-                index,
-                self.lags,
-                self.initialization_kind == "stationary",
-                self.endog,
-                nothing if self.exog is None else self.exog,
-                nothing if self.state_inputs is None else self.state_inputs,
-            )
-        )
+        at, stationary = self.layout.matrices(params), self.initialization_kind == "stationary"
+        nothing, inputs = np.zeros((self.nobs, 0)), (self.exog, self.state_inputs)
+        exog, state_exog = (nothing if each is None else each for each in inputs)
+        data = self.endog, exog, state_exog
+        return second_order_information(ConstantModel(self.layout, at, index, self.lags, stationary, *data))
 
 
 def _improved(model: LGSSM, problem: EstimationProblem, start_params: Array) -> Array:
