@@ -51,7 +51,7 @@ class _Part:
     """Diagonal of Q, (m,): zero, NaN (a separate variance) or a name."""
     initialization: str
     loadings: object = None
-    exog: object = None
+    exog: Any = None
     """Regressors. They multiply the design if there are states, which are then the coefficients."""
 
     def named(self, name: str) -> Components:
@@ -437,9 +437,8 @@ def _common_block(part: _Part, p: int) -> _Part:
         raise SpecificationError(what, got=len(loadings), expected=expected)
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
     vague = part.initialization == "diffuse" and any(map(_is_free, loadings))
-    return replace(
-        part, design=design, initialization="approximate_diffuse" if vague else part.initialization
-    )
+    initialization = "approximate_diffuse" if vague else part.initialization
+    return replace(part, design=design, initialization=initialization)
 
 
 def _is_free(item: str | float) -> bool:
@@ -490,9 +489,7 @@ def _joined_designs(blocks: list[_Part], n: int) -> np.ndarray:
             got="a moving average, or loadings with names",
             remedy="Write free loadings as NaN, and leave out the moving average.",
         )
-    over = [
-        np.ones((n, len(block.states))) if block.exog is None else np.asarray(block.exog) for block in blocks
-    ]
+    over = [np.ones((n, len(block.states))) if block.exog is None else block.exog for block in blocks]
     return design[:, :, None] * np.concatenate(over, axis=1).T[None]
 
 

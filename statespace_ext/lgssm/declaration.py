@@ -311,7 +311,7 @@ def kinds_of(initialization: object, k_states: int) -> np.ndarray:
     return np.tile(kinds, k_states // len(kinds))
 
 
-def initialization_of(value: object, k_factors: int) -> str | tuple[str, ...]:
+def initialization_of(value: Any, k_factors: int) -> str | tuple[str, ...]:
     """
     Return the initialization of all factors, or a tuple with one per factor if they differ.
 
@@ -322,9 +322,8 @@ def initialization_of(value: object, k_factors: int) -> str | tuple[str, ...]:
     """
     if isinstance(value, str) and value in INITIALIZATIONS:
         return value
-    if isinstance(value, (list, tuple)) and all(
-        isinstance(each, str) and each in BY_FACTOR for each in value
-    ):
+    listed = isinstance(value, (list, tuple))
+    if listed and all(isinstance(each, str) and each in BY_FACTOR for each in value):
         if len(value) != k_factors:
             raise SpecificationError(
                 "initialization has the wrong length", got=len(value), expected=f"{k_factors}, one per factor"

@@ -58,11 +58,9 @@ class LGSSMResults(StateSpaceResults):
         if self.user_initialization is not None:
             mean, infinite, cov = self.user_initialization(model=self.filter_results.model)
             diffuse = np.diagonal(infinite) > 0
-        at = {
-            **model.matrices(params),
-            "initial_state": mean[:, None],
-            "initial_state_cov": cov + np.diag(np.where(diffuse, np.inf, 0.0)),
-        }
+        at = model.matrices(params)
+        at["initial_state"] = mean[:, None]
+        at["initial_state_cov"] = cov + np.diag(np.where(diffuse, np.inf, 0.0))
         return {key: _frame(at[key], *axes[key], model._index) for key in axes}
 
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -138,13 +136,10 @@ class LGSSMResults(StateSpaceResults):
         names = self.model.labels.factors
         square = partial(pd.DataFrame, index=names, columns=names)
         lagged = self.matrices["transition"].columns
-        return RotatedFactors(
-            pd.DataFrame(rotated["design"], index=self.model.labels.endog, columns=names),
-            pd.DataFrame(rotated["transition"], index=names, columns=lagged),
-            square(rotated["state_cov"]),
-            self.factors.smoothed @ square(np.linalg.inv(whole).T),
-            square(whole),
-        )
+        loadings = pd.DataFrame(rotated["design"], index=self.model.labels.endog, columns=names)
+        transition = pd.DataFrame(rotated["transition"], index=names, columns=lagged)
+        smoothed = self.factors.smoothed @ square(np.linalg.inv(whole).T)
+        return RotatedFactors(loadings, transition, square(rotated["state_cov"]), smoothed, square(whole))
 
     def plot_factors(
         self, fig: Figure | None = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05

@@ -294,19 +294,14 @@ def side_by_side(blocks: Sequence[AffineMatrix], diagonal: bool = False) -> Affi
     moves = any(block.moves for block in blocks)
     shapes = np.array([block.shape for block in blocks])
     begins = (np.cumsum(shapes, axis=0) - shapes) * (diagonal, True)
-    places = [
-        np.array([block.rows, block.columns]) + begin[:, None]
-        for block, begin in zip(blocks, begins, strict=True)
-    ]
+    pairs = zip(blocks, begins, strict=True)
+    places = [np.array([block.rows, block.columns]) + begin[:, None] for block, begin in pairs]
     rows, columns = np.concatenate(places, axis=1)
-    fixed = [_with_time(block.fixed, periods, 3) for block in blocks]
-    return AffineMatrix(
-        block_diag(*fixed) if diagonal else np.concatenate(fixed, axis=1),
-        rows,
-        columns,
-        tuple(chain.from_iterable(block.names for block in blocks)),
-        np.concatenate([_with_time(block.coefs, periods * moves, 2) for block in blocks]),
-    )
+    each = [_with_time(block.fixed, periods, 3) for block in blocks]
+    fixed = block_diag(*each) if diagonal else np.concatenate(each, axis=1)
+    names = tuple(chain.from_iterable(block.names for block in blocks))
+    coefs = np.concatenate([_with_time(block.coefs, periods * moves, 2) for block in blocks])
+    return AffineMatrix(fixed, rows, columns, names, coefs)
 
 
 def _with_time(values: Array, periods: int, axes: int) -> Array:
