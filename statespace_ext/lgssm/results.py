@@ -63,6 +63,20 @@ class LGSSMResults(StateSpaceResults):
         at["initial_state_cov"] = cov + np.diag(np.where(diffuse, np.inf, 0.0))
         return {key: _frame(at[key], *axes[key], model._index) for key in axes}
 
+    def status_lines(self) -> list[str]:
+        """Return the notes of `summary` on the fit."""
+        lines, blocks = super().status_lines(), self.model.layout.blocks
+        cov = blocks["initial_state_cov"]
+        exact = self.model._given["initialization"] == "estimated" and cov.is_fixed and not np.any(cov.fixed)
+        told = self._fit is not None and "unbounded" in self._fit.status
+        noiseless = not set(self.boundary).isdisjoint(blocks["obs_cov"].names)
+        if exact and noiseless and not told and not np.isnan(self.model.endog[0]).all():
+            lines.append(
+                "The likelihood is unbounded: an unknown constant x_1 fits the first observation exactly as "
+                "its variance falls to zero. Put an empty (NaN) row first."
+            )
+        return lines
+
     def append(self, endog: Any, exog: Any = None, *args: Any, **kwargs: Any) -> Any:
         """
         Append data; see `MLEResults.append`. With a formula, ``exog`` has the raw data of new periods.
