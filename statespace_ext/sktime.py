@@ -145,12 +145,8 @@ class LGSSMForecaster(_Base):
         """Return the means."""
         return self._prediction(fh, X)[0]
 
-    def _predict_var(self, fh: Any, X: pd.DataFrame | None = None, cov: bool = False) -> pd.DataFrame:
-        """Return the variances."""
-        return self._prediction(fh, X)[1] ** 2
-
     def _predict_quantiles(self, fh: Any, X: pd.DataFrame | None, alpha: list[float]) -> pd.DataFrame:
-        """Return normal quantiles."""
+        """Return normal quantiles, from which sktime derives intervals and variances."""
         mean, error = self._prediction(fh, X)
         columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
         found = [mean[name] + norm.ppf(level) * error[name] for name in mean for level in alpha]

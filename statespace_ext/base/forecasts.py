@@ -452,11 +452,9 @@ class OutOfSample(Mixin):
     def unknown_next(self, params: Array) -> Array:
         """Return which states of the period after the sample depend on an unknown input."""
         out = np.zeros(self.ssm.k_states, dtype=bool)
-        unknown = np.isnan(self.state_exog[-1]) if self.k_state_exog else np.zeros(0, dtype=bool)
-        if unknown.any():
-            each = np.concatenate([np.zeros((1, self.k_state_exog)), np.eye(self.k_state_exog)[unknown]])
-            moved = self.input_part(params, each)
-            out = np.any(moved[:, 1:] != moved[:, :1], axis=1)
+        if self.k_state_exog:
+            coefs = self.layout.matrix("state_coef", params)[:, np.isnan(self.state_exog[-1])]
+            out[: len(coefs)] = coefs.any(axis=1)
         return out
 
     def simulate(self, params: object, nsimulations: int, *args: Any, **kwargs: Any) -> Any:

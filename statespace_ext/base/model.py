@@ -59,7 +59,7 @@ _FOR_THE_ENGINE = frozenset(
     check_sample current_initialization declare declare_timed default_start difference_steps elsewhere_ahead
     entered estimate exact_information following future_intercept future_rows future_scale
     has_average_information hashed_arguments initialization_kind initialized_structure initialized_system
-    input_part inputs_on later_arguments later_starts likelihood_neutral loglike_and_score mirrored more_data
+    inputs_on later_arguments later_starts likelihood_neutral loglike_and_score mirrored more_data
     new_periods other_local_maxima other_starts patterns_ahead period_arguments preserved private_smoother
     problem ranked_starts require_scale score_at score_by_block score_matrices stabilised starts state_inputs
     structure system_at unknown_next updates user_initialization variance_sizes""".split()

@@ -465,8 +465,7 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     except NOT_HERE:
         return fallback
     out = np.array(information)
-    for transform in problem.layout.transforms:
-        places = problem.layout.positions(transform.param_names)
+    for transform, places in problem.layout.transforms:
         slope = transform.jacobian(z[places])
         out[places] = np.square(slope).T @ information[places]
     good = np.isfinite(out) & (out > 0)

@@ -42,6 +42,7 @@ class _Part:
 
     kind: str
     states: tuple[str, ...]
+    """Names of the states; regressors with constant coefficients have none."""
     transition: np.ndarray
     """Numbers and expressions, (m, m)."""
     design: np.ndarray
@@ -50,13 +51,25 @@ class _Part:
     """Diagonal of Q, (m,): zero, NaN (a separate variance) or a name."""
     initialization: str
     loadings: object = None
-    exog: object = None
+    exog: Any = None
     """Regressors. They multiply the design if there are states, which are then the coefficients."""
 
-    @property
-    def is_fixed_regression(self) -> bool:
-        """Whether the component has regressors with constant coefficients, and no states."""
-        return not self.states
+    def named(self, name: str) -> Components:
+        """Return the component alone; its name is a prefix of the names of states and parameters."""
+        if not isinstance(name, str) or (name and not name.isidentifier()):
+            raise SpecificationError(
+                "name must be an identifier",
+                got=repr(name),
+                expected="alphabetic characters, digits and underscores",
+            )
+        states = [f"{name}.{state}" for state in self.states]
+        return Components((self.renamed(states, f"{name}_", "") if name else self,))
+
+    def renamed(self, states: Sequence[str], before: str, after: str) -> _Part:
+        """Return the component with other states, and text before and after the names of parameters."""
+        keys = ("transition", "design", "noise")
+        matrices: dict[str, Any] = {key: _with_names(getattr(self, key), before, after) for key in keys}
+        return replace(self, states=tuple(states), **matrices)
 
 
 @dataclass(frozen=True, repr=False)
@@ -105,9 +118,8 @@ class Components(Displayed):
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         lasting = [block for block in blocks if block.initialization != "stationary" and block.exog is None]
         _check_observable(lasting)
-        arguments = {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names)}
-        fixed = [part.exog for part in self.parts if part.is_fixed_regression]
-        return {**arguments, "exog": fixed[0]} if fixed else arguments
+        exog = next((part.exog for part in self.parts if not part.states), None)
+        return {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names), "exog": exog}
 
     def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
         """
@@ -135,7 +147,7 @@ def _require_apart(first: _Part, second: _Part) -> None:
     """Raise `SpecificationError` if two components have the same states or coefficients."""
     both = sorted(set(first.states) & set(second.states))
     got, remedy = shown(both), "Pass another name= for one of them."
-    if not both and first.is_fixed_regression and second.is_fixed_regression:
+    if not first.states and not second.states:
         got, remedy = "two sets of regressors with constant coefficients", "Pass all regressors in one frame."
     if got:
         raise SpecificationError(
@@ -178,7 +190,7 @@ def trend(kind: str = "local_linear", *, loadings: object = None, name: str = ""
     count = 1 + sloped
     transition, noise = np.array([[1.0, 1.0], [0.0, 1.0]])[:count, :count], np.array([noisy, moving])[:count]
     states, design = ("level", "slope")[:count], np.eye(count)[0]
-    return _component(_Part("trend", states, transition, design, _free(noise), "diffuse", loadings), name)
+    return _Part("trend", states, transition, design, _free(noise), "diffuse", loadings).named(name)
 
 
 def seasonal(
@@ -228,26 +240,20 @@ def seasonal(
     if one_of(kind, ("dummy", "trigonometric"), "kind") == "dummy":
         if harmonics is not None:
             raise SpecificationError('harmonics can be given only with kind="trigonometric"', got=harmonics)
-        transition = np.eye(period - 1, k=-1)
+        transition, design = np.eye(period - 1, k=-1), np.eye(period - 1)[0]
         transition[0] = -1.0
-        noise = np.zeros(period - 1, dtype=object)
-        noise[0] = variance
         states = lagged_names([stem], period - 1)
-        design = np.eye(period - 1)[0]
-        part = _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings)
-        return _component(part, name)
-    count = period // 2 if harmonics is None else positive_integer(harmonics, "harmonics")
-    if count > period // 2:
-        raise SpecificationError("harmonics is too large", got=count, expected=f"at most {period // 2}")
-    turns, states, design = [], [], []
-    for j in range(1, count + 1):
-        alone = 2 * j == period
-        turns.append(-np.eye(1) if alone else _rotation(2.0 * np.pi * j / period))
-        states += [f"{stem}.cos{j}", f"{stem}.sin{j}"][: 2 - alone]
-        design += [1.0, 0.0][: 2 - alone]
-    transition, noise = block_diag(*turns), np.full(len(states), variance, dtype=object)
-    part = _Part("seasonal", tuple(states), transition, np.array(design), noise, "diffuse", loadings)
-    return _component(part, name)
+        noise = np.array([variance, *[0.0] * (period - 2)], dtype=object)
+    else:
+        count = period // 2 if harmonics is None else positive_integer(harmonics, "harmonics")
+        if count > period // 2:
+            raise SpecificationError("harmonics is too large", got=count, expected=f"at most {period // 2}")
+        size = min(2 * count, period - 1)  # the cycle with the period 2 has one state
+        turns = [_rotation(2.0 * np.pi * j / period) for j in range(1, count + 1)]
+        transition, design = block_diag(*turns)[:size, :size], np.tile([1.0, 0.0], count)[:size]
+        states = [f"{stem}.{wave}{j}" for j in range(1, count + 1) for wave in ("cos", "sin")][:size]
+        noise = np.full(size, variance, dtype=object)
+    return _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings).named(name)
 
 
 def cycle(
@@ -309,8 +315,8 @@ def cycle(
             transition = np.array(damping, dtype=object).reshape(2, 2)
     noise = np.array(["cycle_var" if stochastic else 0.0] * 2, dtype=object)
     states, initialization = ("cycle", "cycle.star"), "stationary" if damped else "diffuse"
-    part = _Part("cycle", states, transition, np.array([1.0, 0.0]), noise, initialization, loadings)
-    return _component(part, name)
+    design = np.array([1.0, 0.0])
+    return _Part("cycle", states, transition, design, noise, initialization, loadings).named(name)
 
 
 def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> Components:
@@ -344,7 +350,7 @@ def arma(p: int = 1, q: int = 0, *, loadings: object = None, name: str = "") -> 
     transition[0] = [f"ar{lag + 1}" if lag < p else 0.0 for lag in range(size)]
     design = np.array([1.0, *[f"ma{lag}" if lag <= q else 0.0 for lag in range(1, size)]], dtype=object)
     states, noise = tuple(lagged_names(["arma"], size)), _free(np.arange(size) == 0)
-    return _component(_Part("arma", states, transition, design, noise, "stationary", loadings), name)
+    return _Part("arma", states, transition, design, noise, "stationary", loadings).named(name)
 
 
 def regression(exog: object, *, moving: bool = False, name: str = "") -> Components:
@@ -377,38 +383,17 @@ def regression(exog: object, *, moving: bool = False, name: str = "") -> Compone
     columns = regressor_names(frame, "x") if truth(moving, "moving") else []
     states, m = tuple(f"beta.{column}" for column in columns), len(columns)
     noise = _free(np.ones(m, dtype=bool))
-    part = _Part("regression", states, np.eye(m), np.ones(m), noise, "diffuse", exog=exog)
-    return _component(part, name)
+    return _Part("regression", states, np.eye(m), np.ones(m), noise, "diffuse", exog=exog).named(name)
 
 
-def _component(part: _Part, name: str) -> Components:
-    """Return one component; its name is a prefix of the names of states and parameters."""
-    if not isinstance(name, str) or (name and not name.isidentifier()):
-        raise SpecificationError(
-            "name must be an identifier",
-            got=repr(name),
-            expected="alphabetic characters, digits and underscores",
-        )
-    if not name:
-        return Components((part,))
-    states = tuple(f"{name}.{state}" for state in part.states)
-    return Components((_renamed(replace(part, states=states), f"{name}_", ""),))
-
-
-def _renamed(part: _Part, before: str, after: str) -> _Part:
-    """Return a component with renamed parameters."""
-
-    def _named(matrix: np.ndarray) -> np.ndarray:
-        out = matrix.astype(object)
-        for place, item in np.ndenumerate(out):
-            if isinstance(item, str):
-                factor, star, param = item.rpartition("*")
-                out[place] = f"{factor}{star}{before}{param}{after}"
-        return out
-
-    return replace(
-        part, transition=_named(part.transition), design=_named(part.design), noise=_named(part.noise)
-    )
+def _with_names(matrix: np.ndarray, before: str, after: str) -> np.ndarray:
+    """Return a matrix with renamed parameters."""
+    out = matrix.astype(object)
+    for place, item in np.ndenumerate(out):
+        if isinstance(item, str):
+            factor, star, param = item.rpartition("*")
+            out[place] = f"{factor}{star}{before}{param}{after}"
+    return out
 
 
 def _rotation(angle: float) -> Array:
@@ -436,8 +421,8 @@ def _blocks(part: _Part, names: list[str], data: Sized) -> Iterator[_Part]:
     for i, series in enumerate(names):
         own = part
         if len(names) > 1:
-            own = _renamed(part, "", f"_{series if series.isidentifier() else i + 1}")
-            own = replace(own, states=tuple(f"{state}.{series}" for state in part.states))
+            after = f"_{series if series.isidentifier() else i + 1}"
+            own = part.renamed([f"{state}.{series}" for state in part.states], "", after)
         design = np.zeros((len(names), len(own.states)), dtype=object)
         design[i] = own.design
         yield replace(own, design=design)
@@ -452,9 +437,8 @@ def _common_block(part: _Part, p: int) -> _Part:
         raise SpecificationError(what, got=len(loadings), expected=expected)
     design = np.array([[_product(a, b, part.kind) for b in part.design] for a in loadings], dtype=object)
     vague = part.initialization == "diffuse" and any(map(_is_free, loadings))
-    return replace(
-        part, design=design, initialization="approximate_diffuse" if vague else part.initialization
-    )
+    initialization = "approximate_diffuse" if vague else part.initialization
+    return replace(part, design=design, initialization=initialization)
 
 
 def _is_free(item: str | float) -> bool:
@@ -505,9 +489,7 @@ def _joined_designs(blocks: list[_Part], n: int) -> np.ndarray:
             got="a moving average, or loadings with names",
             remedy="Write free loadings as NaN, and leave out the moving average.",
         )
-    over = [
-        np.ones((n, len(block.states))) if block.exog is None else np.asarray(block.exog) for block in blocks
-    ]
+    over = [np.ones((n, len(block.states))) if block.exog is None else block.exog for block in blocks]
     return design[:, :, None] * np.concatenate(over, axis=1).T[None]
 
 
@@ -516,13 +498,12 @@ def _joined_designs(blocks: list[_Part], n: int) -> np.ndarray:
 
 def _check_constants(parts: tuple[_Part, ...]) -> None:
     """Raise `SpecificationError` if a model has both a level and a constant regressor."""
-    if not any(part.kind == "trend" for part in parts):
-        return
-    for part in parts:
-        if part.kind == "regression" and np.any(np.ptp(np.asarray(part.exog, dtype=float), axis=0) == 0):
-            raise SpecificationError(
-                "A constant regressor repeats the level of the trend", remedy="Leave the constant out."
-            )
+    exog = [np.asarray(part.exog, dtype=float) for part in parts if part.kind == "regression"]
+    constant = any(np.any(np.ptp(each, axis=0) == 0) for each in exog)
+    if constant and any(part.kind == "trend" for part in parts):
+        raise SpecificationError(
+            "A constant regressor repeats the level of the trend", remedy="Leave the constant out."
+        )
 
 
 def _check_observable(blocks: list[_Part]) -> None:

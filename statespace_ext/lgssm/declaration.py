@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from ..exceptions import SpecificationError, UnsupportedError, shown
+from ..exceptions import SpecificationError, StateSpaceError, UnsupportedError, shown
 from ..numerics.linear_algebra import STABILITY_LIMIT, at_period, companion, spectral_radius
 from ..params.affine import AffineMatrix, IntArray, Regimes, affine_matrix, side_by_side
 from ..params.layout import ParameterLayout
@@ -28,6 +29,8 @@ _MOST_STATES = 10_000
 BY_FACTOR = ("stationary", "known", "diffuse", "approximate_diffuse")
 """Initializations that may differ between factors."""
 IDENTIFICATIONS = ("triangular", "unit")
+TIMED = ("design", "obs_intercept", "transition", "state_intercept", "obs_cov", "state_cov")
+"""The arguments that may have an axis over time."""
 MARSS_ARGUMENTS = {
     "Z": "design", "A": "obs_intercept", "D": "obs_coef", "d": "exog", "R": "obs_cov", "B": "transition",
     "U": "state_intercept", "C": "state_coef", "c": "state_exog", "Q": "state_cov", "x0": "initial_state",
@@ -59,13 +62,10 @@ def names_of_factors(value: object, k_factors: int) -> list[str]:
     if value is None:
         return [f"f{i + 1}" for i in range(k_factors)]
     names = list(value) if isinstance(value, (list, tuple)) else []
-    if len(names) != k_factors or not all(isinstance(name, str) and name for name in names):
+    strings = all(isinstance(name, str) and name for name in names)
+    if not strings or not len(names) == len(set(names)) == k_factors:
         raise SpecificationError(
-            "factor_names must be strings", got=repr(value), expected=f"{k_factors} strings"
-        )
-    if len(set(names)) < k_factors:
-        raise SpecificationError(
-            "Two factors have the same name", got=shown(names), expected="different names"
+            "factor_names must be different strings", got=repr(value), expected=f"{k_factors} strings"
         )
     return names
 
@@ -75,23 +75,16 @@ def lagged_names(factors: Sequence[str], lags: int) -> list[str]:
     return [name if lag == 0 else f"{name}.L{lag}" for lag in range(lags) for name in factors]
 
 
-def transition_matrix(value: object, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
+def transition_matrix(value: Any, labels: Labels, lags: int, nobs: int) -> AffineMatrix:
     """Parse ``transition``: one value for all lags (arrays side by side), or a list with one per lag."""
     k = len(labels.factors)
     namers = [matrix_namer(f"L{lag + 1}", labels.factors, labels.factors) for lag in range(lags)]
-    if isinstance(value, str):
-        per_lag: Sequence[object] = [value] * lags
-    elif (
-        isinstance(value, (list, tuple)) and len(value) == lags and all(_is_block(each, k) for each in value)
-    ):
-        per_lag = value
-    else:
+    by_lag = [value] * lags if isinstance(value, str) else value
+    listed = isinstance(by_lag, (list, tuple)) and len(by_lag) == lags
+    if not listed or not all(_is_block(each, k) for each in by_lag):
         return parse_matrix(value, (k, k * lags), "transition", lambda i, j: namers[j // k](i, j % k), nobs)
-    parsed = [
-        parse_matrix(each, (k, k), "transition", namer, nobs)
-        for each, namer in zip(per_lag, namers, strict=True)
-    ]
-    return side_by_side(parsed)
+    pairs = zip(by_lag, namers, strict=True)
+    return side_by_side([parse_matrix(each, (k, k), "transition", namer, nobs) for each, namer in pairs])
 
 
 def _is_block(item: object, k: int) -> bool:
@@ -154,13 +147,7 @@ def loads_on_lags(design: object, k_factors: int, lags: int) -> bool:
 
 def _lags_as_factors(blocks: dict[str, AffineMatrix], lags: int) -> dict[str, AffineMatrix]:
     """Return the blocks with the lags as separate factors: fixed rows of the transition, without noise."""
-    if not blocks["state_mean"].is_fixed or np.any(blocks["state_mean"].fixed):
-        raise UnsupportedError(
-            "state_mean cannot be combined with a design on lags",
-            got="a mean",
-            expected='"zero"',
-            remedy="Use state_intercept, or free elements of obs_intercept.",
-        )
+    _require_no_mean(blocks["state_mean"], "a design on lags", UnsupportedError)
     size = blocks["transition"].shape[1]
     k = size // lags
     out = dict(blocks)
@@ -194,40 +181,38 @@ def declared_blocks(
     """
     given = normalised(given, len(labels.endog), len(labels.factors))
     _check_keywords(given)
-    for key, source, names in (
-        ("obs_coef", "exog", labels.exog),
-        ("state_coef", "state_exog", labels.state_exog),
-    ):
-        if not names and not (isinstance(given[key], str) and given[key] == "free"):
+    for key, source in (("obs_coef", "exog"), ("state_coef", "state_exog")):
+        if not getattr(labels, source) and not (isinstance(given[key], str) and given[key] == "free"):
             raise SpecificationError(
                 f"{key} needs {source}, which is missing", got=given[key], remedy=f"Pass {source} as well."
             )
     blocks = {
         **_coefficient_blocks(given, labels, lags, nobs),
-        "obs_cov": _covariance(given["obs_cov"], "obs_cov", "obs", labels.endog, nobs),
-        "state_cov": _covariance(given["state_cov"], "state_cov", "state", labels.factors, nobs),
+        "obs_cov": _covariance(given, "obs_cov", labels.endog, nobs),
+        "state_cov": _covariance(given, "state_cov", labels.factors, nobs),
         **_initial_blocks(given, labels),
     }
     check_initialization(given["initialization"], blocks)
     _check_names(given, blocks)
-    _check_mean(blocks)
+    if blocks["transition"].moves:
+        beside = "free elements of transition that vary over time, since such factors have no constant mean"
+        _require_no_mean(blocks["state_mean"], beside, SpecificationError)
     return blocks
 
 
 def _covariance(
-    value: object, key: str, stem: str, names: list[str], nobs: int | None = None
+    given: Mapping[str, object], key: str, names: list[str], nobs: int | None = None
 ) -> AffineMatrix:
-    return parse_covariance(value, len(names), key, covariance_namer(stem, names), nobs)
+    namer = covariance_namer(key.partition("_")[0], names)
+    return parse_covariance(given[key], len(names), key, namer, nobs)
 
 
-def _check_mean(blocks: Mapping[str, AffineMatrix]) -> None:
-    """Reject a mean of factors whose transition has free elements that vary over time."""
-    mean = blocks["state_mean"]
-    if blocks["transition"].moves and (not mean.is_fixed or np.any(mean.fixed)):
-        raise SpecificationError(
-            "state_mean cannot be combined with free elements of transition that vary over time",
-            got="a mean",
-            expected='"zero": such factors have no constant mean',
+def _require_no_mean(mean: AffineMatrix, beside: str, error: type[StateSpaceError]) -> None:
+    """Raise an error if factors have a mean beside a specification that excludes it."""
+    if not mean.is_fixed or np.any(mean.fixed):
+        raise error(
+            f"state_mean cannot be combined with {beside}",
+            expected='"zero"',
             remedy="Use state_intercept, or free elements of obs_intercept.",
         )
 
@@ -238,25 +223,32 @@ _NO_MATRICES = ("initialization", "identification", "factor_names")
 def _check_keywords(given: dict[str, object]) -> None:
     """Reject a string that is not a keyword. In a 1 x 1 matrix it would become a parameter name."""
     for key, value in given.items():
-        known = (*COVARIANCE_KEYWORDS, "free") if key in COVARIANCES else MATRIX_KEYWORDS
+        known = COVARIANCE_KEYWORDS if key in COVARIANCES else MATRIX_KEYWORDS
         if isinstance(value, str) and key not in _NO_MATRICES and value not in known:
             raise unknown_keyword(key, value, known)
 
 
 def _places(blocks: dict[str, AffineMatrix]) -> dict[str, set[tuple[str, int, int]]]:
-    """Return the elements that each name stands for: block, row and column."""
+    """Return the elements that each name stands for; reject columns whose joined names are the same."""
     places: dict[str, set[tuple[str, int, int]]] = {}
     for key, block in blocks.items():
         for i, j, name in zip(block.rows.tolist(), block.columns.tolist(), block.names, strict=True):
             place = (key, max(i, j), min(i, j)) if key in COVARIANCES else (key, i, j)
             places.setdefault(name, set()).add(place)
+    joined = [name for name, where in places.items() if "." in name and len(where) > 1]
+    if joined:
+        raise SpecificationError(
+            "Two elements have the same name",
+            got=joined[0],
+            expected="series and regressors whose joined names differ",
+            remedy="Rename columns that have dots or arrows in their names.",
+        )
     return places
 
 
 def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> None:
     """Reject names that would merge two parameters unintentionally."""
     places = _places(blocks)
-    _check_joined_names(places)
     for key in COVARIANCES:
         shares = isinstance(given[key], str) and given[key] in ("scalar", "equicorrelated")
         own = blocks[key].param_names if shares else []
@@ -270,38 +262,24 @@ def _check_names(given: dict[str, object], blocks: dict[str, AffineMatrix]) -> N
             )
 
 
-def _check_joined_names(places: dict[str, set[tuple[str, int, int]]]) -> None:
-    """Reject names of columns that give two elements the same name."""
-    for name, where in places.items():
-        if "." in name and len(where) > 1:
-            raise SpecificationError(
-                "Two elements have the same name",
-                got=name,
-                expected="series and regressors whose joined names differ",
-                remedy="Rename columns that have dots or arrows in their names.",
-            )
-
-
 def _coefficient_blocks(
     given: dict[str, object], labels: Labels, lags: int, nobs: int
 ) -> dict[str, AffineMatrix]:
     endog, factors = labels.endog, labels.factors
     columns = labels.states if loads_on_lags(given["design"], len(factors), lags) else factors
 
-    def _block(
-        key: str, rows: list[str], columns: list[str] | None = None, stem: str = "", varies: bool = False
-    ) -> AffineMatrix:
+    def _block(key: str, rows: list[str], columns: list[str] | None = None, stem: str = "") -> AffineMatrix:
         shape = len(rows), 1 if columns is None else len(columns)
         value = given[key] if shape[1] else np.zeros(shape)
         namer = matrix_namer(stem or key, rows, columns)
-        return parse_matrix(value, shape, key, namer, nobs if varies else None)
+        return parse_matrix(value, shape, key, namer, nobs if key in TIMED else None)
 
     return {
-        "design": _block("design", endog, columns, "loading", varies=True),
-        "obs_intercept": _block("obs_intercept", endog, varies=True),
+        "design": _block("design", endog, columns, "loading"),
+        "obs_intercept": _block("obs_intercept", endog),
         "obs_coef": _block("obs_coef", endog, labels.exog),
         "transition": transition_matrix(given["transition"], labels, lags, nobs),
-        "state_intercept": _block("state_intercept", factors, varies=True),
+        "state_intercept": _block("state_intercept", factors),
         "state_mean": _block("state_mean", factors),
         "state_coef": _block("state_coef", factors, labels.state_exog),
     }
@@ -309,30 +287,22 @@ def _coefficient_blocks(
 
 def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
     initialization, names = given["initialization"], labels.states
-    _check_initial_arguments(given)
-    state, cov = given["initial_state"], given["initial_state_cov"]
-    if state is None:
-        state = "free" if initialization == "estimated" else "zero"
+    estimated, kinds = initialization == "estimated", kinds_of(initialization, len(names))
+    defaults = {"initial_state": "free" if estimated else "zero", "initial_state_cov": "zero"}
+    _check_initial_arguments(given, kinds)
+    values = {key: default if given[key] is None else given[key] for key, default in defaults.items()}
     namer = matrix_namer("initial_state", names)
     blocks = {
-        "initial_state": parse_matrix(state, (len(names), 1), "initial_state", namer),
-        "initial_state_cov": _covariance(
-            "zero" if cov is None else cov, "initial_state_cov", "initial", names
-        ),
+        "initial_state": parse_matrix(values["initial_state"], (len(names), 1), "initial_state", namer),
+        "initial_state_cov": _covariance(values, "initial_state_cov", names),
     }
     free = [key for key, block in blocks.items() if not block.is_fixed]
-    if initialization == "estimated":
-        if not free:
-            raise SpecificationError(
-                'initialization="estimated" has nothing to estimate', remedy='Use initialization="known".'
-            )
-        return blocks
-    if free:
-        raise SpecificationError(
-            f"initialization={initialization!r} has free elements in {' and '.join(free)}",
-            remedy='Use initialization="estimated".',
-        )
-    return _fixed_moments(kinds_of(initialization, len(names)), blocks)
+    if estimated != bool(free):
+        what = f"free elements in {' and '.join(free)}" if free else "nothing to estimate"
+        other = "estimated" if free else "known"
+        remedy = f'Use initialization="{other}".'
+        raise SpecificationError(f"initialization={initialization!r} has {what}", remedy=remedy)
+    return blocks if estimated else _fixed_moments(kinds, blocks)
 
 
 def kinds_of(initialization: object, k_states: int) -> np.ndarray:
@@ -341,7 +311,7 @@ def kinds_of(initialization: object, k_states: int) -> np.ndarray:
     return np.tile(kinds, k_states // len(kinds))
 
 
-def initialization_of(value: object, k_factors: int) -> str | tuple[str, ...]:
+def initialization_of(value: Any, k_factors: int) -> str | tuple[str, ...]:
     """
     Return the initialization of all factors, or a tuple with one per factor if they differ.
 
@@ -352,9 +322,8 @@ def initialization_of(value: object, k_factors: int) -> str | tuple[str, ...]:
     """
     if isinstance(value, str) and value in INITIALIZATIONS:
         return value
-    if isinstance(value, (list, tuple)) and all(
-        isinstance(each, str) and each in BY_FACTOR for each in value
-    ):
+    listed = isinstance(value, (list, tuple))
+    if listed and all(isinstance(each, str) and each in BY_FACTOR for each in value):
         if len(value) != k_factors:
             raise SpecificationError(
                 "initialization has the wrong length", got=len(value), expected=f"{k_factors}, one per factor"
@@ -381,18 +350,16 @@ def _fixed_moments(kinds: np.ndarray, blocks: dict[str, AffineMatrix]) -> dict[s
     return {**blocks, "initial_state_cov": affine_matrix(cov + np.diag(vague), [])}
 
 
-def _check_initial_arguments(given: dict[str, object]) -> None:
+def _check_initial_arguments(given: dict[str, object], kinds: np.ndarray) -> None:
     """Reject an initial state or covariance that is missing, or that the initialization does not use."""
     initialization = given["initialization"]
     missing = [key for key in ("initial_state", "initial_state_cov") if given[key] is None]
-    mixed, kinds = isinstance(initialization, tuple), np.atleast_1d(np.asarray(initialization, dtype=str))
-    if "known" in kinds or mixed and len(missing) < 2:
-        if missing:
-            raise SpecificationError(
-                f"initialization={initialization!r} needs initial_state and initial_state_cov",
-                got=f"no {missing[0]}",
-            )
-    elif initialization != "estimated" and len(missing) < 2:
+    if missing and "known" in kinds:
+        raise SpecificationError(
+            f"initialization={initialization!r} needs initial_state and initial_state_cov",
+            got=f"no {missing[0]}",
+        )
+    if len(missing) < 2 and initialization in ("stationary", "diffuse", "approximate_diffuse"):
         raise SpecificationError(
             f'initial_state and initial_state_cov cannot be combined with initialization="{initialization}"',
             remedy='Use initialization="known" or "estimated".',
@@ -411,14 +378,11 @@ def check_size(k_factors: int, lags: int) -> None:
 
 def check_initialization(initialization: object, blocks: Mapping[str, AffineMatrix]) -> None:
     """Reject initializations that contradict other arguments or leave the likelihood unbounded."""
-    size = blocks["transition"].shape[1]
-    kinds = kinds_of(initialization, size)
-    stationary, diffuse = np.flatnonzero(kinds == "stationary"), np.flatnonzero(kinds == "diffuse")
-    if len(stationary):
-        _check_stationary(blocks, stationary)
-    if len(diffuse):
-        _check_diffuse(blocks, diffuse)
-    if 0 < len(diffuse) < size:
+    kinds = kinds_of(initialization, blocks["transition"].shape[1])
+    if "stationary" in kinds:
+        _check_stationary(blocks, np.flatnonzero(kinds == "stationary"))
+    if "diffuse" in kinds:
+        _check_diffuse(blocks, np.flatnonzero(kinds == "diffuse"))
         _check_side_by_side(blocks, kinds)
 
 

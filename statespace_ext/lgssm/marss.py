@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 import numpy as np
 import pandas as pd
 
+from ..engine.arguments import options_of
 from ..engine.calendars import calendar_of
 from ..engine.validation import endog_frame, regressor_frame, series_names
 from ..exceptions import DataError, SpecificationError, UnsupportedError, nearest, shown
@@ -130,14 +131,12 @@ def from_marss(
         _pattern_to_inputs(values, inputs, (intercept, coefs, name), series.index)
     _separate_names(values)
     index = series.index if late else _with_row_before(series.index, labelled)
-    rows = series.to_numpy() if late else np.pad(series, ((1, 0), (0, 0)), constant_values=np.nan)
+    rows = np.pad(series.to_numpy(), ((int(not late), 0), (0, 0)), constant_values=np.nan)
     endog = pd.DataFrame(rows, index=index, columns=series.columns)
-    arguments: dict[str, Any] = {
-        _ARGUMENTS[key]: _shifted(value, key, late, len(series)) for key, value in values.items()
-    }
-    arguments |= _timed(inputs, late, index)
     free = any(_is_free(values[key]) for key in ("x0", "V0"))
-    arguments |= {
+    arguments: dict[str, Any] = {
+        **{_ARGUMENTS[key]: _shifted(value, key, late, len(series)) for key, value in values.items()},
+        **_timed(inputs, late, index),
         "initialization": "estimated" if free else "known",
         "k_factors": len(names),
         "factor_names": names if state_names is None else state_names,
@@ -155,26 +154,17 @@ def from_marss(
 
 def _checked(model: Mapping[str, object] | None) -> dict[str, object]:
     """Return the given elements and the defaults of MARSS; reject unknown names and settings."""
-    if model is not None and not isinstance(model, Mapping):
-        raise SpecificationError(
-            "model must be a mapping", got=type(model).__name__, expected="dict(Z=..., ...)"
-        )
-    given = {} if model is None else dict(model)
-    known = [*_ARGUMENTS, "tinitx"]
+    given, known = options_of(model, "model"), [*_ARGUMENTS, "tinitx"]
     for name, value in given.items():
-        if name in ("c", "d"):
-            raise SpecificationError(
-                f"The inputs {name} must not be elements of model",
-                remedy=f"Pass them as an argument: from_marss(y, model, {name}=...).",
-            )
         if name in _SETTINGS:
             _require_default(name, value)
         elif name not in known:
+            inputs = f"{name} has inputs. Pass them as an argument: from_marss(y, model, {name}=...)."
             raise SpecificationError(
                 "model has an unknown element",
                 got=repr(name),
                 expected=f"names among {shown(known, 20)}",
-                remedy=nearest(str(name), known),
+                remedy=inputs if name in ("c", "d") else nearest(name, known),
             )
     return {**_DEFAULTS, **{key: value for key, value in given.items() if key not in _SETTINGS}}
 
@@ -203,9 +193,8 @@ def _series(y: object, words: dict[str, object]) -> tuple[pd.DataFrame, bool]:
     """Return the observations as a frame, and whether they have labels; reject the orientation of MARSS."""
     data: Any = endog_frame(y)
     labelled = isinstance(data, (pd.Series, pd.DataFrame))
-    if not isinstance(data, pd.DataFrame):
-        values = np.asarray(data).reshape(len(data), -1)
-        data = pd.DataFrame(values, getattr(data, "index", None), series_names(data))
+    columns = data.columns if isinstance(data, pd.DataFrame) else series_names(data)
+    data = pd.DataFrame(data).set_axis(columns, axis=1)
     n, p = data.shape
     told = {_length(words[key]) for key in "ZAR" if not isinstance(words[key], str)}
     if (n in told and p not in told) if told else p > n:
@@ -428,18 +417,15 @@ def _pattern_to_inputs(
 
 def _input_columns(params: list[str], paths: Array, index: pd.Index) -> tuple[pd.DataFrame, np.ndarray]:
     """Return an input for each path of a coefficient, and the parameters that multiply the inputs, by row."""
-    columns: dict[tuple[str, bytes], Array] = {}
-    places: dict[tuple[str, bytes], list[int]] = {}
-    for i, j in zip(*np.nonzero(paths.any(axis=2)), strict=True):
-        key = params[j], paths[i, j].tobytes()
-        columns[key] = paths[i, j]
-        places.setdefault(key, []).append(i)
-    added = np.full((len(paths), len(columns)), 0.0, dtype=object)
-    for j, ((param, _), own) in enumerate(places.items()):
-        added[own, j] = param
-    uses = Counter(param for param, _ in columns)
-    labels = [f"{param}.{j}" if uses[param] > 1 else param for j, (param, _) in enumerate(columns)]
-    return pd.DataFrame(dict(zip(labels, columns.values(), strict=True)), index=index), added
+    places: dict[tuple[int, bytes], list[int]] = {}
+    for i, j in np.argwhere(paths.any(axis=2)).tolist():
+        places.setdefault((j, paths[i, j].tobytes()), []).append(i)
+    uses = Counter(j for j, _ in places)
+    columns, added = dict[str, Array](), np.full((len(paths), len(places)), 0.0, dtype=object)
+    for place, ((j, _), rows) in enumerate(places.items()):
+        added[rows, place] = params[j]
+        columns[f"{params[j]}.{place}" if uses[j] > 1 else params[j]] = paths[rows[0], j]
+    return pd.DataFrame(columns, index=index), added
 
 
 def _shifted(value: object, key: str, late: bool, n: int) -> object:
@@ -487,11 +473,10 @@ def _timed(inputs: Mapping[str, pd.DataFrame | None], late: bool, index: pd.Inde
                 got=shown(nowhere),
                 remedy="Drop it.",
             )
-        rows = np.concatenate([rows, np.full((1, rows.shape[1]), np.nan)])
+        rows = np.pad(rows, ((0, 1), (0, 0)), constant_values=np.nan)
         out["state_exog"] = pd.DataFrame(rows, index=index, columns=c.columns)
     if (d := inputs["d"]) is not None:
-        rows = d.to_numpy(dtype=float)
-        rows = rows if late else np.concatenate([np.zeros((1, rows.shape[1])), rows])
+        rows = np.pad(d.to_numpy(dtype=float), ((int(not late), 0), (0, 0)))
         out["exog"] = pd.DataFrame(rows, index=index, columns=d.columns)
     return out
 

@@ -38,6 +38,7 @@ from ..params.layout import (
 )
 from .declaration import (
     MARSS_ARGUMENTS,
+    TIMED,
     Labels,
     check_initialization,
     check_size,
@@ -49,7 +50,7 @@ from .declaration import (
     loads_on_lags,
     names_of_factors,
 )
-from .over_time import TIMED, OverTime
+from .over_time import OverTime
 from .results import LGSSMResults
 
 _EXPANDED = 10
@@ -198,14 +199,9 @@ class LGSSM(OverTime):
         super().__init__(endog, k_factors * lags, self.k_factors, given, exog, state_exog, dates, freq)
         mixed = isinstance(initialization, tuple)
         self.initialization_kind = "diffuse" if mixed else str(initialization).replace("estimated", "known")
-        factors = names_of_factors(factor_names, k_factors)
-        self.labels = Labels(
-            [str(name) for name in np.atleast_1d(self.endog_names)],
-            factors,
-            lagged_names(factors, lags),
-            self.regressor_names["exog"],
-            self.regressor_names["state_exog"],
-        )
+        names, factors = self.regressor_names, names_of_factors(factor_names, k_factors)
+        series, states = [str(name) for name in np.atleast_1d(self.endog_names)], lagged_names(factors, lags)
+        self.labels = Labels(series, factors, states, names["exog"], names["state_exog"])
         blocks = declared_blocks(given, self.labels, lags, self.nobs)
         self.declare_timed(blocks, self.labels)
         self.layout: ParameterLayout = layout_of(blocks, self.labels, lags)
@@ -274,25 +270,16 @@ class LGSSM(OverTime):
         """Return the intercepts of the observations or the states for future regressors."""
         return self._intercept(name, self.layout.matrices(params), exog)
 
-    def input_part(self, params: Array, state_exog: Array) -> Array:
-        """Return G state_exog_t, by state and row."""
-        out = np.zeros((self.k_states, len(state_exog)))
-        out[: self.k_factors] = self.layout.matrices(params)["state_coef"] @ state_exog.T
-        return out
-
     @property
     def score_matrices(self) -> frozenset[str]:
         """The system matrices that have free elements."""
-        behind = {
-            "obs_coef": "obs_intercept",
-            "state_coef": "state_intercept",
-            "state_mean": "state_intercept",
-        }
         free = {key for key, block in self.layout.blocks.items() if not block.is_fixed}
-        needed = {behind.get(key, key) for key in free}
-        if "transition" in free and np.any(self.layout.blocks["state_mean"].fixed):
-            needed |= {"state_intercept"}
-        return frozenset(needed - {"initial_state", "initial_state_cov"})
+        mean = "transition" in free and np.any(self.layout.blocks["state_mean"].fixed)
+        if mean or free & {"state_coef", "state_mean"}:
+            free.add("state_intercept")
+        if "obs_coef" in free:
+            free.add("obs_intercept")
+        return frozenset(free.intersection(TIMED))
 
     def score_by_block(self, score: SystemScore, params: Array) -> dict[str, Array]:
         """Return the score of each free block, from the score of the system matrices."""
@@ -363,11 +350,9 @@ class LGSSM(OverTime):
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, for each covariance block, the variances that would explain the data on their own."""
-        design = self.layout.matrices(params)["design"]
         out = super().variance_sizes(params)
-        loadings = np.abs(typical(design))
-        tiny = 1e-100
-        implied = np.array([np.max(out["obs_cov"]) / max(np.max(column) ** 2, tiny) for column in loadings.T])
+        largest = np.max(np.abs(typical(self.layout.matrix("design", params))), axis=0)
+        implied = np.max(out["obs_cov"]) / np.maximum(largest**2, 1e-100)
         if self.k_factors == 1:  # with several factors, use the largest variance
             out["state_cov"] = implied
         return {**out, "initial_state_cov": np.tile(implied, self.lags)}
@@ -431,8 +416,7 @@ class LGSSM(OverTime):
         fixed : mapping, optional
             Values of fixed parameters by name. By default those of the active `fix_params`.
         """
-        if fixed is None:
-            fixed = dict(self._fixed_params) if self._has_fixed_params else {}
+        fixed = dict(self._fixed_params or {}) if fixed is None else fixed
         return identify(self, self.layout.vector(params), fixed)
 
     def exact_information(self, params: Array, index: Array) -> Array | None:
@@ -443,25 +427,14 @@ class LGSSM(OverTime):
         are not affine, if a covariance matrix is singular, or if values are missing and ``obs_cov`` is not
         diagonal.
         """
-        if (
-            self.initialization_kind == "diffuse"
-            or self.user_initialization is not None
-            or self.layout.curved
-        ):
+        diffuse = self.initialization_kind == "diffuse"
+        if diffuse or self.user_initialization is not None or self.layout.curved:
             return None
         nothing = np.zeros((self.nobs, 0))
-        return second_order_information(
-            SmoothedPoint(
-                self.layout,
-                self.layout.matrices(params),
-                index,
-                self.lags,
-                self.initialization_kind == "stationary",
-                self.endog,
-                nothing if self.exog is None else self.exog,
-                nothing if self.state_inputs is None else self.state_inputs,
-            )
-        )
+        exog, state_exog = (nothing if each is None else each for each in (self.exog, self.state_inputs))
+        at, stationary = self.layout.matrices(params), self.initialization_kind == "stationary"
+        point = SmoothedPoint(self.layout, at, index, self.lags, stationary, self.endog, exog, state_exog)
+        return second_order_information(point)
 
 
 def _improved(model: LGSSM, problem: EstimationProblem, start_params: Array) -> Array:

@@ -12,13 +12,11 @@ from ..base.formula import ByFormula
 from ..engine.validation import future_labels
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array, companion
-from ..params.affine import AffineMatrix, Regimes, continued, repeated
+from ..params.affine import AffineMatrix, Regimes, continued, repeated, require_names
 from ..params.layout import ParameterLayout
-from .declaration import Labels, declared_blocks
+from .declaration import TIMED, Labels, declared_blocks
 from .results import LGSSMResults
 
-TIMED = ("design", "obs_intercept", "transition", "state_intercept", "obs_cov", "state_cov")
-"""The arguments that may have an axis over time."""
 HOLD = "hold"
 """The value of such an argument in new periods that stands for the matrix of the last period."""
 
@@ -100,9 +98,9 @@ class OverTime(ByFormula[LGSSMResults]):
 
     def _later_argument(self, key: str, value: object, steps: int, kind: str) -> object:
         """Return one of the `later_arguments`."""
-        if value is None and (kind == "apply" or not self._is_held(key)):
-            raise self._unknown(key, steps)
         given, appended = self._given[key], kind == "append"
+        if value is None and (kind == "apply" or not getattr(given, "hold", False)):
+            raise self._unknown(key, steps)
         if kind == "apply" and isinstance(given, Regimes) and _is_labels(value):
             return given.over(value)  # of the new data, which need not follow the sample
         labels = self._labels_of(key, value, steps)
@@ -124,7 +122,7 @@ class OverTime(ByFormula[LGSSMResults]):
         out = dict(given)
         for key in self._timed:
             value = given.get(key)
-            if value is None and not self._is_held(key):
+            if value is None and not getattr(self._given[key], "hold", False):
                 raise self._unknown(key, steps, "future values")
             words = np.asarray(value).dtype.kind in "OUS"  # None, strings, regimes
             if words or self._labels_of(key, value, steps) is not None:
@@ -145,10 +143,6 @@ class OverTime(ByFormula[LGSSMResults]):
         out = np.zeros((*self.ssm[key].shape[:-1], steps))
         out[: at.shape[0], : at.shape[1]] = at
         return out
-
-    def _is_held(self, key: str) -> bool:
-        given = self._given[key]
-        return isinstance(given, Regimes) and given.hold
 
     def _labels_of(self, key: str, value: object, steps: int) -> list[Hashable] | None:
         """Return the labels of new periods; None if the value is a pattern or numbers."""
@@ -172,13 +166,7 @@ class OverTime(ByFormula[LGSSMResults]):
         elif isinstance(value, str) and value == HOLD:
             return self._timed[key].over(np.full(steps, self.nobs - 1))
         found = repeated(self._parsed(key, value, steps), steps)
-        new = sorted(set(found.names) - set(self.layout.names))
-        if new:
-            raise SpecificationError(
-                f"{key} has parameters in the new periods that the model does not have",
-                got=shown(new),
-                expected=f"names among {shown(self.layout.names)}",
-            )
+        require_names(found, self.layout.names, key)
         return found
 
     def _parsed(self, key: str, value: object, periods: int) -> AffineMatrix:

@@ -58,22 +58,19 @@ class LGSSMResults(StateSpaceResults):
         if self.user_initialization is not None:
             mean, infinite, cov = self.user_initialization(model=self.filter_results.model)
             diffuse = np.diagonal(infinite) > 0
-        at = {
-            **model.matrices(params),
-            "initial_state": mean[:, None],
-            "initial_state_cov": cov + np.diag(np.where(diffuse, np.inf, 0.0)),
-        }
+        at = model.matrices(params)
+        at["initial_state"] = mean[:, None]
+        at["initial_state_cov"] = cov + np.diag(np.where(diffuse, np.inf, 0.0))
         return {key: _frame(at[key], *axes[key], model._index) for key in axes}
 
     def status_lines(self) -> list[str]:
         """Return the notes of `summary` on the fit."""
-        lines = super().status_lines()
-        known = self.model.layout.blocks["initial_state_cov"]
-        exact = (
-            self.model._given["initialization"] == "estimated" and known.is_fixed and not np.any(known.fixed)
-        )
+        lines, blocks = super().status_lines(), self.model.layout.blocks
+        cov = blocks["initial_state_cov"]
+        exact = self.model._given["initialization"] == "estimated" and cov.is_fixed and not np.any(cov.fixed)
         told = self._fit is not None and "unbounded" in self._fit.status
-        if exact and not told and not self.model.private_smoother.missing[0].all() and self.boundary:
+        noiseless = not set(self.boundary).isdisjoint(blocks["obs_cov"].names)
+        if exact and noiseless and not told and not np.isnan(self.model.endog[0]).all():
             lines.append(
                 "The likelihood is unbounded: an unknown constant x_1 fits the first observation exactly as "
                 "its variance falls to zero. Put an empty (NaN) row first."
@@ -129,17 +126,15 @@ class LGSSMResults(StateSpaceResults):
         SpecificationError
             If the method is unknown, or its arguments are missing or invalid.
         """
-        at = self.model.matrices(np.asarray(self.params))
-        varying = [key for key in ("design", "transition", "state_cov") if at[key].ndim == 3]
+        matrices = self.model.matrices(np.asarray(self.params))
+        at = {key: matrices[key] for key in ("design", "transition", "state_cov")}
+        varying = [key for key, matrix in at.items() if matrix.ndim == 3]
         if varying:
             raise SpecificationError(f"The factors cannot be rotated, because {varying[0]} varies over time")
         rotation = np.eye(self.model.k_factors)
         # in units in which the innovations have variance one, so that the factors are comparable
-        square_root = (
-            np.linalg.cholesky(at["state_cov"])
-            if np.all(np.linalg.eigvalsh(at["state_cov"]) > 0)
-            else rotation
-        )
+        regular = np.all(np.linalg.eigvalsh(at["state_cov"]) > 0)
+        square_root = np.linalg.cholesky(at["state_cov"]) if regular else rotation
         if self.model.k_factors > 1:
             more = method_args or _ARGUMENTS.get(method if isinstance(method, str) else "", ())
             try:
@@ -150,19 +145,15 @@ class LGSSMResults(StateSpaceResults):
                     got=f"{method!r} with {more}; {error}",
                     expected=_ROTATIONS,
                 ) from error
-        plain = {**at, "state_intercept": at["state_intercept"][:, 0]}
         whole = square_root @ rotation
-        rotated = rotate_system(plain, whole, self.model.lags)
+        rotated = rotate_system(at, whole, self.model.lags)
         names = self.model.labels.factors
         square = partial(pd.DataFrame, index=names, columns=names)
         lagged = self.matrices["transition"].columns
-        return RotatedFactors(
-            pd.DataFrame(rotated["design"], index=self.model.labels.endog, columns=names),
-            pd.DataFrame(rotated["transition"], index=names, columns=lagged),
-            square(rotated["state_cov"]),
-            self.factors.smoothed @ square(np.linalg.inv(whole).T),
-            square(whole),
-        )
+        loadings = pd.DataFrame(rotated["design"], index=self.model.labels.endog, columns=names)
+        transition = pd.DataFrame(rotated["transition"], index=names, columns=lagged)
+        smoothed = self.factors.smoothed @ square(np.linalg.inv(whole).T)
+        return RotatedFactors(loadings, transition, square(rotated["state_cov"]), smoothed, square(whole))
 
     def plot_factors(
         self, fig: Figure | None = None, figsize: tuple[float, float] | None = None, alpha: float = 0.05

@@ -91,7 +91,7 @@ class AffineMatrix:
         out = np.array(self.fixed, order="F")
         terms = self._terms(element_values)
         if self.is_distinct:
-            out[self.rows, self.columns] = self._fixed_here + terms
+            out[self.rows, self.columns] += terms
         else:
             np.add.at(out, (self.rows, self.columns), terms)
         return out
@@ -100,11 +100,6 @@ class AffineMatrix:
         """Return the matrix, which `is_diagonal`, stored by its diagonal."""
         terms = np.bincount(self.rows, self.coefs * element_values, minlength=len(self.fixed))
         return diagonal_matrix(self._fixed_diagonal + terms)
-
-    @cached_property
-    def _fixed_here(self) -> Array:
-        """The fixed part of the elements that D moves."""
-        return np.asarray(self.fixed[self.rows, self.columns])
 
     @cached_property
     def _fixed_diagonal(self) -> Array:
@@ -241,16 +236,6 @@ class Pattern:
         self.plain = single and not np.any(self.fixed[self.rows])
 
     @property
-    def variances(self) -> set[str]:
-        """Names of the parameters on the diagonal."""
-        return set(np.array(self.matrix.names)[self.matrix.rows == self.matrix.columns].tolist())
-
-    @property
-    def covariances(self) -> set[str]:
-        """Names of the parameters off the diagonal."""
-        return set(np.array(self.matrix.names)[self.matrix.rows != self.matrix.columns].tolist())
-
-    @property
     def is_unshared(self) -> bool:
         """Whether each free element of a triangle has its own parameter."""
         return self.plain and int(np.tril(self.free).sum()) == len(self.matrix.param_names)
@@ -313,19 +298,14 @@ def side_by_side(blocks: Sequence[AffineMatrix], diagonal: bool = False) -> Affi
     moves = any(block.moves for block in blocks)
     shapes = np.array([block.shape for block in blocks])
     begins = (np.cumsum(shapes, axis=0) - shapes) * (diagonal, True)
-    places = [
-        np.array([block.rows, block.columns]) + begin[:, None]
-        for block, begin in zip(blocks, begins, strict=True)
-    ]
+    pairs = zip(blocks, begins, strict=True)
+    places = [np.array([block.rows, block.columns]) + begin[:, None] for block, begin in pairs]
     rows, columns = np.concatenate(places, axis=1)
-    fixed = [with_time(block.fixed, periods, 3) for block in blocks]
-    return AffineMatrix(
-        block_diag(*fixed) if diagonal else np.concatenate(fixed, axis=1),
-        rows,
-        columns,
-        tuple(chain.from_iterable(block.names for block in blocks)),
-        np.concatenate([with_time(block.coefs, periods * moves, 2) for block in blocks]),
-    )
+    each = [with_time(block.fixed, periods, 3) for block in blocks]
+    fixed = block_diag(*each) if diagonal else np.concatenate(each, axis=1)
+    names = tuple(chain.from_iterable(block.names for block in blocks))
+    coefs = np.concatenate([with_time(block.coefs, periods * moves, 2) for block in blocks])
+    return AffineMatrix(fixed, rows, columns, names, coefs)
 
 
 def with_time(values: Array, periods: int, axes: int) -> Array:
@@ -439,12 +419,10 @@ class Regimes:
             raise SpecificationError(
                 f"{where} has the wrong number of labels", got=len(labels), expected=f"{nobs}, one per period"
             )
-        matrices = {
-            label: repeated(parse(pattern, f".{label}"), 1) for label, pattern in self.patterns.items()
-        }
-        place = {label: g for g, label in enumerate(matrices)}
-        fixed, paths = _one_after_another(list(matrices.values()))
+        matrices = [repeated(parse(pattern, f".{label}"), 1) for label, pattern in self.patterns.items()]
+        fixed, paths = _one_after_another(matrices)
         each = affine_matrix(fixed, [(*at, path) for at, path in paths.items()])
+        place = {label: g for g, label in enumerate(self.patterns)}
         return each.over(np.array([place[label] for label in labels]))
 
 
@@ -462,6 +440,18 @@ def _one_after_another(
     return np.concatenate([matrix.fixed for matrix in matrices], axis=2), paths
 
 
+def require_names(later: AffineMatrix, known: Sequence[str], where: str) -> None:
+    """Raise `SpecificationError` if a matrix of new periods has parameters that the model does not have."""
+    new = sorted(set(later.names) - set(known))
+    if new:
+        raise SpecificationError(
+            f"{where} has parameters in the new periods that were not estimated",
+            got=shown(new),
+            expected=f"names among {shown(known)}",
+            remedy="Fit a model of all periods.",
+        )
+
+
 def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str) -> AffineMatrix:
     """
     Return a matrix of later periods with the parameters of earlier ones, or of both one after the other.
@@ -471,14 +461,7 @@ def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str
     SpecificationError
         If the later periods have parameters that the earlier ones do not have.
     """
-    new = sorted(set(later.names) - set(earlier.names))
-    if new:
-        raise SpecificationError(
-            f"{where} has parameters in the new periods that were not estimated",
-            got=shown(new),
-            expected=f"names among {shown(earlier.param_names)}",
-            remedy="Fit a model of all periods.",
-        )
+    require_names(later, earlier.param_names, where)
     fixed, paths = _one_after_another([earlier, later])  # the earlier elements first, for their order
     rows, columns, names = zip(*paths, strict=True) if paths else ((), (), ())
     coefs = np.array([*paths.values()]).reshape(len(paths), fixed.shape[2])
@@ -489,6 +472,4 @@ def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str
 
 def repeated(matrix: AffineMatrix, periods: int) -> AffineMatrix:
     """Return a constant matrix with an axis over time; others are returned unchanged."""
-    if matrix.time_varying:
-        return matrix
-    return replace(matrix, fixed=np.repeat(matrix.fixed[:, :, None], periods, 2))
+    return replace(matrix, fixed=_with_time(matrix.fixed, periods, 3))

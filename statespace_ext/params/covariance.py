@@ -15,7 +15,7 @@ zeros, and L is as general as Sigma for any rank. The smallest graph that is not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -98,24 +98,24 @@ class Chordal:
             order[rows[columns == j]] for order, rows, columns, _ in self._blocks for j in range(len(order))
         ]
 
-    def _factor(self, vector: Array, rows: Array, columns: Array, index: Array, size: int) -> Array:
-        out = np.zeros((size, size))
-        out[rows, columns] = vector[index]
-        return out
+    def _triangles(self, vector: Array) -> Iterator[tuple[Array, Array, Array, Array]]:
+        """Yield the lower triangle of each block: rows, columns and places in the vector, and the matrix."""
+        for order, rows, columns, index in self._blocks:
+            out = np.zeros((len(order), len(order)))
+            out[rows, columns] = vector[index]
+            yield rows, columns, index, out
 
     def constrain(self, unconstrained: Array) -> Array:
         """Return the free elements of L L'."""
         out = np.empty(len(self.param_names))
-        for order, rows, columns, index in self._blocks:
-            factor = self._factor(unconstrained, rows, columns, index, len(order))
+        for rows, columns, index, factor in self._triangles(unconstrained):
             out[index] = (factor @ factor.T)[rows, columns]
         return out
 
     def unconstrain(self, params: Array) -> Array:
         """Return the Cholesky factor, zero pivots included."""
         out = np.empty(len(self.param_names))
-        for order, rows, columns, index in self._blocks:
-            lower = self._factor(params, rows, columns, index, len(order))
+        for rows, columns, index, lower in self._triangles(params):
             out[index] = self._square_root(lower + np.tril(lower, -1).T)[rows, columns]
         return out
 
@@ -125,8 +125,7 @@ class Chordal:
     def jacobian(self, unconstrained: Array) -> Array:
         """Return the derivatives of the free elements of L L' by those of L."""
         out = np.zeros((len(self.param_names),) * 2)
-        for order, rows, columns, index in self._blocks:
-            factor = self._factor(unconstrained, rows, columns, index, len(order))
+        for rows, columns, index, factor in self._triangles(unconstrained):
             same_row = rows[:, None] == rows[None, :]
             cross = columns[:, None] == rows[None, :]
             # d (L L')_ij / d L_ab = 1[i = a] L_jb + 1[j = a] L_ib, for (i, j) = (rows, columns)
@@ -137,18 +136,15 @@ class Chordal:
     def vjp(self, unconstrained: Array, gradient: Array) -> Array:
         """Return the gradient by L, (G + G')L, given that by L L', the lower triangular G."""
         out = np.empty(len(self.param_names))
-        for order, rows, columns, index in self._blocks:
-            factor, slope = (
-                self._factor(each, rows, columns, index, len(order)) for each in (unconstrained, gradient)
-            )
+        factors = (factor for *_, factor in self._triangles(unconstrained))
+        for (rows, columns, index, slope), factor in zip(self._triangles(gradient), factors, strict=True):
             out[index] = ((slope + slope.T) @ factor)[rows, columns]
         return out
 
     def curvature(self, gradient: Array) -> Array:
         """Return the derivatives of `vjp` by L, the same at every L."""
         out = np.zeros((len(self.param_names),) * 2)
-        for order, rows, columns, index in self._blocks:
-            slope = self._factor(gradient, rows, columns, index, len(order))
+        for rows, columns, index, slope in self._triangles(gradient):
             same_column = columns[:, None] == columns[None, :]
             out[np.ix_(index, index)] = same_column * (slope + slope.T)[rows][:, rows]
         return out
@@ -246,7 +242,8 @@ class CommonVariance(SquareRoots):
     def of(cls, pattern: Pattern) -> CommonVariance | None:
         """Return the structure of a pattern that is this one, else None."""
         matrix = pattern.matrix
-        scaled = matrix.is_distinct and not pattern.covariances and np.all(matrix.coefs > 0.0)
+        alone = matrix.is_distinct and np.array_equal(matrix.rows, matrix.columns)
+        scaled = alone and np.all(matrix.coefs > 0.0)
         return cls(matrix) if scaled and not np.any(pattern.fixed[pattern.rows]) else None
 
     def __init__(self, matrix: AffineMatrix) -> None:
@@ -290,15 +287,15 @@ class Equicorrelated:
     @classmethod
     def of(cls, pattern: Pattern) -> Equicorrelated | None:
         """Return the structure of a pattern that is this one, else None."""
-        names = pattern.variances, pattern.covariances
-        common = len(names[0]) == len(names[1]) == 1 and names[0] != names[1]
+        matrix = pattern.matrix
+        kinds = set(zip(matrix.names, matrix.rows == matrix.columns, strict=True))
+        common = len(kinds) == len(matrix.param_names) == 2  # one name on the diagonal, one off it
         whole = pattern.plain and pattern.free[np.ix_(pattern.rows, pattern.rows)].all()
-        return cls(pattern.matrix, pattern.rows.tolist()) if whole and common else None
+        return cls(matrix, pattern.rows) if whole and common else None
 
-    def __init__(self, matrix: AffineMatrix, rows: list[int]) -> None:
+    def __init__(self, matrix: AffineMatrix, rows: Array) -> None:
         self.param_names = matrix.param_names
-        self._rows = np.array(rows)
-        p = len(rows)
+        self._rows, p = rows, len(rows)
         self._order = slice(None, None, 1 if matrix.rows[0] == matrix.columns[0] else -1)
         # (v, c) in the order of the parameters, from (common, specific) eigenvalues
         self._map = np.array([[1.0 / p, (p - 1.0) / p], [1.0 / p, -1.0 / p]])[self._order]
@@ -420,9 +417,8 @@ def precision_of(cov: Array) -> Array:
     if by_diagonal(cov) or np.count_nonzero(cov) == noisy:
         return diagonal_like(cov, np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
     if noisy < len(cov):
-        out = np.zeros_like(cov)
-        if noisy:
-            out[np.ix_(active, active)] = precision_of(cov[np.ix_(active, active)])
+        out, rows = np.zeros_like(cov), np.ix_(active, active)
+        out[rows] = precision_of(cov[rows])
         return out
     try:
         return solve(cov, identity(len(cov)))

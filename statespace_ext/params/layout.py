@@ -84,18 +84,11 @@ class ParameterLayout:
         self.covariances = covariances
         self.bounded = bounded
         self.lean = lean
+        affine = (lean & self.blocks.keys()) - set(self.curved)
+        self._by_diagonal = {key for key in affine if self.blocks[key].is_diagonal}
         self.names = list(dict.fromkeys(name for block in self.blocks.values() for name in block.names))
         self._position = {name: i for i, name in enumerate(self.names)}
-        self.index: dict[str, IntArray] = {
-            key: np.array([self._position[name] for name in block.names], dtype=np.intp)
-            for key, block in self.blocks.items()
-        }
-        self._check_roles()
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def _check_roles(self) -> None:
+        self.index = {key: self.positions(block.names) for key, block in self.blocks.items()}
         coefs, covs = set[str](), set[str]()
         for key, block in self.blocks.items():
             (covs if key in self.covariances else coefs).update(block.names)
@@ -105,6 +98,9 @@ class ParameterLayout:
                 got=sorted(coefs & covs),
                 remedy="Give them different names.",
             )
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def positions(self, names: Sequence[str]) -> IntArray:
         """Return the positions of parameters in the flat vector; raise `ParameterError` if one is unknown."""
@@ -170,11 +166,6 @@ class ParameterLayout:
             return block.diagonal_at(params[self.index[key]])
         return np.array(block.fixed) if block.is_fixed else block.at(params[self.index[key]])
 
-    @cached_property
-    def _by_diagonal(self) -> set[str]:
-        found = self.lean & set(self.blocks)
-        return {key for key in found - set(self.curved) if self.blocks[key].is_diagonal}
-
     def gradient(self, by_matrix: Mapping[str, Array], params: Array | None = None) -> Array:
         """
         Return the gradient by parameter at a parameter vector, given the gradient by matrix element.
@@ -215,16 +206,12 @@ class ParameterLayout:
         return out
 
     @cached_property
-    def transforms(self) -> list[CovarianceStructure | UnitInterval]:
-        """Transforms of constrained parameters; all other parameters are unconstrained."""
-        bounded = [name for name in self.names if name in self.bounded]
+    def transforms(self) -> list[tuple[CovarianceStructure | UnitInterval, IntArray]]:
+        """Transforms of constrained parameters with their positions; other parameters are unconstrained."""
+        bounded = UnitInterval([name for name in self.names if name in self.bounded])
         curved = [structure for key, structure in self.recognised.items() if key in self.curved]
-        return [*self.structures.values(), *curved, *([UnitInterval(bounded)] if bounded else [])]
-
-    @cached_property
-    def _transformed(self) -> list[tuple[CovarianceStructure | UnitInterval, IntArray]]:
-        """The transforms and the positions of their parameters in the flat vector."""
-        return [(structure, self.positions(structure.param_names)) for structure in self.transforms]
+        found: list[CovarianceStructure | UnitInterval] = [*self.structures.values(), *curved, bounded]
+        return [(each, self.positions(each.param_names)) for each in found if each.param_names]
 
     @cached_property
     def untransformed(self) -> list[str]:
@@ -239,17 +226,11 @@ class ParameterLayout:
         return {key: structure_of(self.blocks[key]) for key in sorted(keys)}
 
     @cached_property
-    def places(self) -> dict[str, IntArray]:
-        """Positions of the parameters of each recognised structure in the flat vector."""
-        return {key: self.positions(structure.param_names) for key, structure in self.recognised.items()}
-
-    @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}
-        names = {key: self.blocks[key].param_names for key in found}
-        uses = Counter(chain.from_iterable(names.values()))
-        shared = {key for key in found if max(map(uses.__getitem__, names[key]), default=0) > 1}
+        uses = Counter(chain.from_iterable(each.param_names for each in found.values()))
+        shared = {key for key, each in found.items() if max(map(uses.__getitem__, each.param_names)) > 1}
         if all(isinstance(found[key], CommonVariance) for key in shared):
             return found
         return {key: structure for key, structure in found.items() if key not in shared}
@@ -257,21 +238,21 @@ class ParameterLayout:
     def constrain(self, unconstrained: Array) -> Array:
         """Map an unconstrained vector to parameters."""
         out = np.array(unconstrained, dtype=float)
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             out[places] = structure.constrain(unconstrained[places])
         return out
 
     def unconstrain(self, params: Array) -> Array:
         """Map parameters to an unconstrained vector."""
         out = np.array(params, dtype=float)
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             out[places] = structure.unconstrain(params[places])
         return out
 
     def vjp(self, unconstrained: Array, gradient: Array) -> Array:
         """Return the gradient by unconstrained element, given the gradient by parameter."""
         out = np.array(gradient, dtype=float)
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             at, slope = unconstrained[places], gradient[places]
             if isinstance(structure, Chordal):  # whose derivatives are p^4 elements
                 out[places] = structure.vjp(at, slope)
@@ -293,7 +274,7 @@ class ParameterLayout:
             The gradient of the function by parameters.
         """
         slopes, out = np.eye(len(self)), np.zeros((len(self), len(self)))
-        for structure, places in self._transformed:
+        for structure, places in self.transforms:
             at, slope, inner = unconstrained[places], gradient[places], np.ix_(places, places)
             slopes[inner] = structure.jacobian(at)
             if isinstance(structure, Chordal):

@@ -22,13 +22,13 @@ from .curved import CovarianceFunction, CurvedMatrix
 _NAME = re.compile(r"(?<![\w.])[^\W\d]\w*")
 
 
-def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
+def parse_element(item: Any, where: str) -> tuple[float, dict[str, float]]:
     """
-    Parse a linear expression into its constant and its coefficients by parameter name.
+    Parse an element of a matrix into its constant and its coefficients by parameter name.
 
     Parameters
     ----------
-    text : str
+    item : float or str
         A number or a linear expression in Python identifiers: ``"a"``, ``"a + 2*b"``, ``"1 - a/2"``.
     where : str
         Location of the element, for messages.
@@ -36,14 +36,16 @@ def parse_expression(text: str, where: str) -> tuple[float, dict[str, float]]:
     Raises
     ------
     SpecificationError
-        If the text is not linear, or is an equality.
+        If a text is not linear, or is an equality, or the element is something else.
     """
     try:
-        constant, coefficients = _linear(text)
+        constant, coefficients = _linear(item) if isinstance(item, str) else (float(item), ())
+    except TypeError as error:
+        raise SpecificationError(f"{where} is neither a number nor a string", got=repr(item)) from error
     except (PatsyError, ValueError) as error:
         raise SpecificationError(
             f"{where} is not a linear expression of named parameters",
-            got=repr(text),
+            got=repr(item),
             expected='a number, a name, or a linear expression such as "a + 2*b"',
         ) from error
     return constant, dict(coefficients)
@@ -64,23 +66,6 @@ def _linear(text: str) -> tuple[float, tuple[tuple[str, float], ...]]:
     if not (np.isfinite(constant) and np.isfinite(coefs).all()):
         raise ValueError("numbers that are not finite")
     return constant, tuple((name, coef) for name, coef in zip(names, coefs.tolist(), strict=True) if coef)
-
-
-def parse_element(item: object, where: str) -> tuple[float, dict[str, float]]:
-    """
-    Parse an element of a matrix, a number or a linear expression; see `parse_expression`.
-
-    Raises
-    ------
-    SpecificationError
-        If the element is something else.
-    """
-    if isinstance(item, str):
-        return parse_expression(item, where)
-    try:
-        return float(item), {}  # type: ignore[arg-type]
-    except (TypeError, ValueError) as error:
-        raise SpecificationError(f"{where} is neither a number nor a string", got=repr(item)) from error
 
 
 def parse_equations(
@@ -164,7 +149,7 @@ Elements = list[tuple[int, int, str, float | Array]]
 MATRIX_KEYWORDS = ("free", "zero", "identity", "diagonal")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "initial_state_cov"})
 """The blocks of a state-space model that are covariance matrices."""
-COVARIANCE_KEYWORDS = ("unstructured", "diagonal", "scalar", "equicorrelated", "identity", "zero")
+COVARIANCE_KEYWORDS = ("unstructured", "free", "diagonal", "scalar", "equicorrelated", "identity", "zero")
 
 
 def covariance_namer(stem: str, labels: Sequence[str], of: str = "") -> Namer:
@@ -209,19 +194,17 @@ def parse_matrix(
     SpecificationError
         If the value has the wrong shape, an unknown keyword, or elements that are not finite.
     """
-    found = _known(
-        value, shape, where, nobs, MATRIX_KEYWORDS,
-        lambda each, suffix: parse_matrix(each, shape, where, suffixed(namer, suffix)),
-    )  # fmt: skip
+    if isinstance(value, Regimes):
+        return value.matrix(
+            nobs, where, lambda each, suffix: parse_matrix(each, shape, where, _suffixed(namer, suffix))
+        )
+    found = _parsed_before(value, shape, where, nobs, MATRIX_KEYWORDS)
     if found is not None:
         return found
     if isinstance(value, str) and value in MATRIX_KEYWORDS:
         if value == "identity" and shape[0] != shape[1]:
             raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
-        numbers = keyword_array(value, shape)  # needs no checks: models are built from keywords in loops
-        free = np.isnan(numbers)
-        elements = [(i, j, namer(i, j), 1.0) for i, j in np.argwhere(free).tolist()]
-        return affine_matrix(np.where(free, 0.0, numbers), elements)
+        value = keyword_array(value, shape)
     return affine_matrix(*_read(_as_array(value, shape, where, nobs), where, namer))
 
 
@@ -256,11 +239,11 @@ def parse_covariance(
         Also if the specification is not symmetric, or fixed numbers in it rule out a covariance matrix.
     """
     common = shared or (namer(0, 0).split(".")[0], namer(min(1, size - 1), 0).split(".")[0])
-    value = "unstructured" if isinstance(value, str) and value == "free" else value
-    found = _known(
-        value, (size, size), where, nobs, COVARIANCE_KEYWORDS,
-        lambda each, suffix: _regime(each, size, where, suffixed(namer, suffix), common, suffix),
-    )  # fmt: skip
+    if isinstance(value, Regimes):
+        return value.matrix(
+            nobs, where, lambda each, suffix: _regime(each, suffix, size, where, namer, common)
+        )
+    found = _parsed_before(value, (size, size), where, nobs, COVARIANCE_KEYWORDS)
     if found is not None:
         return found
     if isinstance(value, CovarianceFunction):
@@ -274,13 +257,13 @@ def parse_covariance(
     return check_covariance(affine_matrix(fixed, lower, symmetric=True), where)
 
 
-def suffixed(namer: Namer, suffix: str) -> Namer:
+def _suffixed(namer: Namer, suffix: str) -> Namer:
     """Return names with a suffix."""
     return lambda i, j: namer(i, j) + suffix
 
 
 def _regime(
-    value: object, size: int, where: str, namer: Namer, shared: tuple[str, str], suffix: str
+    value: object, suffix: str, size: int, where: str, namer: Namer, shared: tuple[str, str]
 ) -> AffineMatrix:
     """Return the covariance matrix of one regime."""
     if isinstance(value, CovarianceFunction):
@@ -290,29 +273,22 @@ def _regime(
             expected="a keyword or an array",
         )
     common = tuple(name + suffix.replace(".", "_", 1) for name in shared)
-    return parse_covariance(value, size, where, namer, None, (common[0], common[1]))
+    return parse_covariance(value, size, where, _suffixed(namer, suffix), None, (common[0], common[1]))
 
 
-def _known(
-    value: object,
-    shape: tuple[int, int],
-    where: str,
-    nobs: int | None,
-    keywords: tuple[str, ...],
-    regime: Callable[[object, str], AffineMatrix],
+def _parsed_before(
+    value: object, shape: tuple[int, int], where: str, nobs: int | None, keywords: tuple[str, ...]
 ) -> AffineMatrix | None:
-    """Return a matrix of regimes, or one that was parsed before; raise for an unknown keyword."""
-    if isinstance(value, Regimes):
-        return value.matrix(nobs, where, regime)
-    if isinstance(value, AffineMatrix):
-        if value.shape != shape or value.fixed.shape[2:] not in ((), (nobs,)):
-            raise SpecificationError(
-                f"{where} has the wrong shape", got=value.fixed.shape, expected=(*shape, nobs)
-            )
-        return value
+    """Return a matrix that was parsed before, and None for other values; raise for an unknown keyword."""
     if isinstance(value, str) and value not in keywords and shape != (1, 1):
         raise unknown_keyword(where, value, keywords)
-    return None
+    if not isinstance(value, AffineMatrix):
+        return None
+    if value.shape != shape or value.fixed.shape[2:] not in ((), (nobs,)):
+        raise SpecificationError(
+            f"{where} has the wrong shape", got=value.fixed.shape, expected=(*shape, nobs)
+        )
+    return value
 
 
 def _covariance_keyword(keyword: str, size: int, namer: Namer, common: tuple[str, str]) -> AffineMatrix:
@@ -320,7 +296,7 @@ def _covariance_keyword(keyword: str, size: int, namer: Namer, common: tuple[str
     fixed = np.eye(size) if keyword == "identity" else np.zeros((size, size))
     diagonals = {"identity": 0, "zero": 0, "diagonal": 1, "scalar": 1}.get(keyword, size)
     places = [(j + d, j) for d in range(diagonals) for j in range(size - d)]
-    if keyword in ("unstructured", "diagonal"):
+    if keyword in ("unstructured", "free", "diagonal"):
         return affine_matrix(fixed, [(i, j, namer(i, j), 1.0) for i, j in places], symmetric=True)
     return affine_matrix(fixed, [(i, j, common[int(i > j)], 1.0) for i, j in places], symmetric=True)
 
@@ -453,12 +429,11 @@ def _check_fixed(matrix: AffineMatrix, where: str) -> None:
             expected="a covariance matrix",
             remedy="Check the fixed elements.",
         )
-    zero = known & (diagonal == 0)
-    if np.any(fixed[zero]) or np.any(touched[zero]):
-        row = int(np.flatnonzero(zero & (np.any(fixed, axis=1) | touched.any(axis=1)))[0])
+    rows = np.flatnonzero(known & (diagonal == 0) & (np.any(fixed, axis=1) | touched.any(axis=1)))
+    if len(rows):
         raise SpecificationError(
             f"{where} has a variance fixed at zero but a covariance that is not zero",
-            got=f"row {row}",
+            got=f"row {rows[0]}",
             remedy="Fix the covariances of that row at zero too.",
         )
 

@@ -126,7 +126,7 @@ def _check_keywords(where: str, values: list[object], *more: str) -> None:
     """Raise for an unknown string, which a 1 x 1 matrix would otherwise read as a parameter name."""
     known = (*COVARIANCE_KEYWORDS, "factor:r", *more)
     for value in values:
-        if isinstance(value, str) and value not in (*known, "free") and not value.startswith("factor:"):
+        if isinstance(value, str) and value not in known and not value.startswith("factor:"):
             raise unknown_keyword(where, value, known)
 
 

@@ -479,8 +479,7 @@ class NumericalUpdates(LinearGaussianUpdates):
         information = self.information(params, expected.moments)
         z = self.layout.unconstrain(params)
         out = np.array(information)
-        for transform in self.layout.transforms:
-            places = self.layout.positions(transform.param_names)
+        for transform, places in self.layout.transforms:
             jacobian = transform.jacobian(z[places])
             out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
         return np.where(out > 0, 1.0 / np.sqrt(np.where(out > 0, out, 1.0)), np.maximum(np.abs(z), 1e-3))

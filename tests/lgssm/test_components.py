@@ -142,6 +142,14 @@ def test_series_have_components_of_their_own() -> None:
     assert_allclose(model.loglike(params), sum(each), rtol=1e-8)
 
 
+def test_a_common_moving_average_has_loadings_that_are_numbers() -> None:
+    model = arma(1, 1, loadings=[1.0, 0.5]).lgssm(np.column_stack([Y, Y[::-1]]))
+    at = model.matrices({name: {"ma1": 0.4}.get(name, 0.3) for name in model.param_names})
+    assert_allclose(at["design"], [[1.0, 0.4], [0.5, 0.2]])
+    none = arma(1, 1, loadings=[1.0, 0.0]).lgssm(np.column_stack([Y, Y[::-1]]))
+    assert_allclose(none.matrices({name: 0.3 for name in none.param_names})["design"][1], 0.0)
+
+
 def test_a_common_trend_beside_cycles_of_their_own() -> None:
     data = np.column_stack([Y, 0.5 * Y + RNG.normal(size=N)])
     model = (trend("local_level", loadings=[1, 0.5]) + arma(1)).lgssm(data)
@@ -239,9 +247,9 @@ def test_regressors_must_fit_the_series() -> None:
 
 
 FACTOR_NAMES = {
-    "count": (["a"], "factor_names must be strings: got .* expected 2 strings"),
-    "type": ([1, 2], "factor_names must be strings"),
-    "same": (["a", "a"], "Two factors have the same name: got a, a"),
+    "count": (["a"], "factor_names must be different strings: got .* expected 2 strings"),
+    "type": ([1, 2], "factor_names must be different strings"),
+    "same": (["a", "a"], r"factor_names must be different strings: got \['a', 'a'\]"),
 }
 
 

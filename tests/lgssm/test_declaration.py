@@ -40,6 +40,10 @@ SPECIFICATIONS: dict[str, tuple[dict[str, object], str]] = {
     "design, scalar": ({"design": 3.0}, "design has the wrong shape"),
     "design, None": ({"design": None}, "design has the wrong shape"),
     "design, ragged": ({"design": [["a"], ["b"], ["c", "d"]]}, "design has rows of different lengths"),
+    "design, arrays": (
+        {"lags": 2, "design": [np.ones((1, 2)), np.ones((1, 3)), np.ones((1, 2))]},
+        "design has rows of different lengths",
+    ),
     "design, dict": ({"design": {"a": 1}}, "design has the wrong shape"),
     "design, not square": ({"design": "identity"}, "identity.*square"),
     "obs_intercept": ({"obs_intercept": np.ones(2)}, "obs_intercept has the wrong shape"),

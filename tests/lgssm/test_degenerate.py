@@ -246,3 +246,13 @@ def test_an_initial_variance_goes_to_zero() -> None:
     sound(res)
     assert res.boundary == ["initial_var.f1"]
     assert_allclose(res.llf, model(initialization="estimated").fit().llf, atol=1e-5)
+
+
+@pytest.mark.parametrize(("zero", "noted"), [("obs_var.y", True), ("state_var.f1", False)])
+def test_the_summary_notes_an_unbounded_likelihood_without_noise(zero: str, noted: bool) -> None:
+    y = np.random.default_rng(0).normal(size=60)
+    level: dict[str, Any] = {"design": [[1.0]], "transition": [[1.0]], "obs_intercept": "zero"}
+    model = sse.LGSSM(y, 1, initialization="estimated", **level)
+    res = model.smooth(np.where(np.array(model.param_names) == zero, 0.0, y[0] ** 2))
+    assert res.boundary == [zero]
+    assert ("likelihood is unbounded" in str(res.summary())) is noted

@@ -371,7 +371,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "missing input": ({"c": [*[0.0] * 19, np.nan]}, sse.DataError, "c has missing or infinite values"),
     "inputs in model": ({"model": {"c": 1}}, sse.SpecificationError, r"Pass them as an argument: .*c=\.\.\."),
     "letter": ({"model": {"P": 1}}, sse.SpecificationError, "unknown element: got 'P'; expected .*Z, A, D"),
-    "no mapping": ({"model": "Z"}, sse.SpecificationError, "model must be a mapping"),
+    "no mapping": ({"model": "Z"}, sse.SpecificationError, "model must map names to values: got .Z"),
     "word": ({"model": {"Q": "unequal"}}, sse.SpecificationError, "Q is not a keyword of MARSS: got 'uneq"),
     "name": ({"model": {"R": "r"}}, sse.SpecificationError, r"1 x 1 matrix is written \[\['r'\]\]"),
     "tinitx": ({"model": {"tinitx": 2}}, sse.SpecificationError, "tinitx is unknown: got 2; expected 0 or 1"),

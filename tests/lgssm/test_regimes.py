@@ -14,6 +14,7 @@ from statsmodels.tsa.statespace.mlemodel import MLEModel
 import statespace_ext as sse
 from statespace_ext.exceptions import DataError
 from statespace_ext.inference.many import fingerprint
+from statespace_ext.params.curved import CovarianceFunction
 
 N, M, H = 60, 25, 6
 WHEN = np.where(np.arange(N) < M, "before", "after")
@@ -416,6 +417,19 @@ def appended(**future: Any) -> Any:
     return call
 
 
+class Equal(CovarianceFunction):
+    """One variance of all series."""
+
+    def parameters(self, size: int) -> list[str]:
+        return ["var"]
+
+    def matrix(self, values: np.ndarray, size: int) -> np.ndarray:
+        return values[0] * np.eye(size)
+
+    def near(self, target: np.ndarray) -> np.ndarray:
+        return np.array([np.trace(target) / len(target)])
+
+
 MOVING = sse.Regimes(WHEN, {"before": [["f"]], "after": [["g"]]})
 SHORT = np.full((2, 2, N - 1), "r", dtype=object)
 ODD = arrays(WHEN, {"before": [["r", "c"], [0, "s"]], "after": [["r", 0], [0, "s"]]})
@@ -438,6 +452,10 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
         sse.DataError, "obs_cov must have the index of endog",
     ),
     "array too short": (arguments(obs_cov=SHORT), sse.SpecificationError, r"obs_cov.*\(2, 2, 59\).*60"),
+    "a function": (
+        arguments(obs_cov=sse.Regimes(WHEN, {"before": Equal(), "after": "zero"})),
+        sse.SpecificationError, "obs_cov must not be a CovarianceFunction in a regime",
+    ),
     "not symmetric": (arguments(obs_cov=ODD), sse.SpecificationError, "obs_cov is not symmetric in period 0"),
     "no axis over time": (
         arguments(state_mean=sse.Regimes(WHEN, {"before": ["a"], "after": ["b"]})),
@@ -464,6 +482,10 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "append without pattern": (appended(), sse.SpecificationError, "design varies over time.*hold"),
     "append with a new parameter": (
         appended(obs_cov=NEW, design="hold"), sse.SpecificationError, "parameters in the new.*new",
+    ),
+    "clone with more factors": (
+        lambda: appended(design="hold", obs_cov="hold")().model.clone(data(N + H), k_factors=3),
+        sse.SpecificationError, "design has the wrong shape: got",
     ),
     "clone of another length": (
         lambda: model().clone(data().iloc[1:]), sse.SpecificationError, "design varies over time",

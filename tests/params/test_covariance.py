@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -21,6 +23,7 @@ from statespace_ext.params.covariance import (
     Unstructured,
     precision_of,
     semidefinite_cholesky,
+    sparse_cholesky,
     structure_of,
 )
 from statespace_ext.params.parse import parse_covariance
@@ -299,9 +302,10 @@ def test_semidefinite_cholesky(rank: int) -> None:
     assert np.all(np.diag(lower) >= 0)
 
 
-def test_semidefinite_cholesky_of_an_indefinite_matrix() -> None:
+@pytest.mark.parametrize("function", [semidefinite_cholesky, sparse_cholesky])
+def test_semidefinite_cholesky_of_an_indefinite_matrix(function: Callable[[np.ndarray], np.ndarray]) -> None:
     with pytest.raises(np.linalg.LinAlgError):
-        semidefinite_cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]))
+        function(np.array([[1.0, 2.0], [2.0, 1.0]]))
 
 
 @pytest.mark.parametrize("name", ["cycle", "fixed variance", "fixed covariance", "shared covariance"])

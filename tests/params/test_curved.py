@@ -57,6 +57,26 @@ class Alike(CovarianceFunction):
         return np.array([np.sqrt(values[0]), values[1]])
 
 
+class Plain(Alike):
+    """The same without transforms."""
+
+    constrain, unconstrain = CovarianceFunction.constrain, CovarianceFunction.unconstrain
+
+
+def test_parameters_are_not_transformed_by_default() -> None:
+    model = sse.LGSSM(series(), 1, identification="unit", obs_cov=Plain())
+    params = model.start_params
+    places = model.layout.positions(["obs_var", "obs_corr"])
+    assert_array_equal(model.untransform_params(params)[places], params[places])
+    assert_allclose(model.transform_params(model.untransform_params(params)), params)
+
+
+def test_derivatives_of_a_function_need_its_values() -> None:
+    layout = sse.LGSSM(series(), 1, obs_cov=Alike()).layout
+    with pytest.raises(sse.UnsupportedError, match="Derivatives of obs_cov.*need their values"):
+        layout.derivative("obs_cov", np.arange(len(layout)))
+
+
 def series(n: int = 80, p: int = 4) -> np.ndarray:
     rng = np.random.default_rng(4)
     factor = np.zeros(n)

@@ -13,7 +13,7 @@ from statespace_ext.params.parse import (
     COVARIANCE_KEYWORDS,
     MATRIX_KEYWORDS,
     parse_covariance,
-    parse_expression,
+    parse_element,
     parse_matrix,
 )
 
@@ -314,7 +314,7 @@ LINEAR = {
 
 @pytest.mark.parametrize("text", LINEAR)
 def test_linear_expressions(text: str) -> None:
-    constant, coefficients = parse_expression(text, "design[0][0]")
+    constant, coefficients = parse_element(text, "design[0][0]")
     assert constant == LINEAR[text][0]
     assert coefficients == LINEAR[text][1]
 
@@ -324,7 +324,7 @@ def test_linear_expressions(text: str) -> None:
 )
 def test_bare_constants(text: str, value: float) -> None:
     """Which patsy alone rejects."""
-    assert parse_expression(text, "here") == (value, {})
+    assert parse_element(text, "here") == (value, {})
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_bare_constants(text: str, value: float) -> None:
 )  # fmt: skip
 def test_what_is_not_linear_is_refused(text: str) -> None:
     with pytest.raises(SpecificationError, match=r"design\[1\]\[0\] is not a linear expression") as caught:
-        parse_expression(text, "design[1][0]")
+        parse_element(text, "design[1][0]")
     assert repr(text) in str(caught.value)
 
 
@@ -345,7 +345,7 @@ def test_what_is_not_linear_is_refused(text: str) -> None:
 def test_an_equality_is_refused(text: str) -> None:
     """Patsy would take it as a constraint, and drop half of what was meant."""
     with pytest.raises(SpecificationError, match="linear expression"):
-        parse_expression(text, "here")
+        parse_element(text, "here")
 
 
 numbers = st.floats(-1e3, 1e3, allow_nan=False).map(lambda x: round(x, 6))
@@ -357,7 +357,7 @@ def test_values_are_those_of_python(coefs: list, constant: float) -> None:
     text = " + ".join(
         [*(f"({coef!r})*{name}" for coef, name in zip(coefs, names, strict=True)), f"({constant!r})"]
     )
-    found, coefficients = parse_expression(text, "here")
+    found, coefficients = parse_element(text, "here")
     at = dict(zip(names, [0.3, -1.7, 2.0, 11.0], strict=False))
     value = found + sum(coef * at[name] for name, coef in coefficients.items())
     assert_allclose(value, eval(text, {}, at), rtol=1e-9, atol=1e-9)
