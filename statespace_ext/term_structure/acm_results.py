@@ -268,7 +268,7 @@ class ACMResults(Pictures):
     def _grid(self, maturities: object, extrapolate: bool) -> Any:
         if maturities is not None:
             return super()._grid(maturities, extrapolate)
-        return np.arange(1, self.model.curve_periods[1] + 1) * self.model.dt
+        return np.arange(1, self.model.last_period + 1) * self.model.dt
 
     # -- the summary -----------------------------------------------------------------------------------
 

@@ -21,17 +21,8 @@ from .observed import check_with_macro
 from .panel import Panel, is_word
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "dai-singleton-pairs", "afns", "dns")
-_OTHERS = (
-    "K_P",
-    "kappa_P",
-    "lambda_0",
-    "lambda_1",
-    "K_macro",
-    "kappa_macro",
-    "obs_cov",
-    "survey_cov",
-    "initial_state",
-)
+_PHYSICAL = ("K_P", "kappa_P", "lambda_0", "lambda_1", "K_macro", "kappa_macro")
+_OTHERS = (*_PHYSICAL, "obs_cov", "survey_cov", "initial_state")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
 
 

@@ -126,17 +126,17 @@ def with_observed(
         If the arguments are invalid.
     """
     nobs, horizons, rest = len(values), np.zeros(0), pd.DataFrame(values, index=index, columns=labels)
-    if given["surveys"] is not None:
+    if given.get("surveys") is not None:
         surveys, horizons = survey_frame(given["surveys"], nobs, index, period)
         frame = rest = beside(surveys, rest, "surveys")[0]
-    if given["factors"] is not None:
+    if given.get("factors") is not None:
         own, k = regressor_frame(given["factors"], nobs, index, "factors"), given["k_factors"]
         if own.shape[1] != k:
             raise DataError(
                 "factors have the wrong number of columns", got=own.shape[1], expected=f"{k}, k_factors"
             )
         return *beside(own, rest, "factors"), [], horizons
-    if given["macro"] is None:
+    if given.get("macro") is None:
         return frame, None, [], horizons
     frame, names = beside(macro_frame(given["macro"], nobs, index), rest, "macro")
     check_macro(frame[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")

@@ -404,7 +404,7 @@ def _own(panel: Any, name: str, given: Any) -> Any:
 
 def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     """
-    Return the panel of the arguments of `ATSM`.
+    Return the panel of the arguments of `ATSM`; those that `ACM` does not have may be absent.
 
     Raises
     ------
@@ -424,11 +424,11 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     check_shortest(maturities, labels, float(np.median(steps)))
     if steps.ndim:
         steps = np.append(steps, steps[-1])
-    period = _period(given["time"], steps, maturities)
+    period = _period(given.get("time", "continuous"), steps, maturities)
     endog, names, macro, horizons = with_observed(given, frame, values, labels, index, period)
-    chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
-    uses = chosen[:1] in (["jsz"], ["jsz-pairs"]) and names is None or "exact-portfolios" in chosen
-    weights = _weights(given["portfolio_weights"], values, k, labels, uses)
+    named, exact = given.get("identification"), is_word(given.get("obs_cov"), "exact-portfolios")
+    uses = isinstance(named, str) and named in ("jsz", "jsz-pairs") and names is None or exact
+    weights = _weights(given.get("portfolio_weights"), values, k, labels, uses)
     own = weights if uses else None
     return Panel(endog, labels, maturities, scale, steps, k, names, macro, period, horizons, weights, own)
 
