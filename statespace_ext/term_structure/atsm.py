@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -188,11 +188,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         dates: Any = None,
         freq: Any = None,
     ) -> None:
-        told = {
-            "maturities": maturities,
-            "portfolio_weights": portfolio_weights,
-            "initialization": initialization,
-        }
+        absent = [maturities is None, portfolio_weights is None, initialization is None]
         yields, maturities, units = parts_of(yields, maturities, units)
         initialization = start_of(initialization, macro, obs_cov)
         given = {
@@ -208,8 +204,8 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.convexity = 1.0 / panel.scale if self.norm.arbitrage_free else 0.0
         self.layout: ParameterLayout = build_layout(given, self.norm, panel)
         given["portfolio_weights"] = panel.given_weights
-        told["units"] = None if units == "decimal" else units
-        self._computed = tuple(name for name, value in told.items() if value is None)
+        names = ("maturities", "portfolio_weights", "initialization", "units")
+        self._computed = tuple(compress(names, [*absent, units == "decimal"]))
         super().__init__(panel.endog, panel.n_states, panel.n_states, given, dates=dates, freq=freq)
         self.k_factors, self.initialization_kind = panel.k_factors, initialization
         self.first_portfolios = first_portfolios(self.endog, panel, given)
@@ -323,11 +319,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
             design.insert(1, expected.slope)
             intercepts.insert(1, expected.intercept)
         mean, cov = at["initial_state"][:, 0], np.zeros((n, n))
+        diffuse = self.initialization_kind == "diffuse"
         if self.initialization_kind == "stationary":
             mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov, both.period)
         elif self.first_portfolios is not None:
-            mean = self.first_portfolios
-            cov = np.eye(n) if self.initialization_kind == "diffuse" else cov
+            mean, cov = self.first_portfolios, np.eye(n) if diffuse else cov
         return System(
             design=np.concatenate(design),
             obs_intercept=np.concatenate(intercepts),
@@ -336,9 +332,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             state_intercept=time_last(step.intercept, 1),
             selection=np.eye(n),
             state_cov=time_last(step.cov, 2),
-            initialization_type="diffuse"
-            if self.initialization_kind == "diffuse" and self.first_portfolios is None
-            else "known",
+            initialization_type="diffuse" if diffuse and self.first_portfolios is None else "known",
             initial_state=mean,
             initial_state_cov=cov,
         )
@@ -420,12 +414,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def _physical_vjp(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
         """Return derivatives by K_P, kappa_P and cov through the transition and the stationary start."""
-        steps, by = self.panel.steps, score.by_matrix
-        intercept = by["state_intercept"]
-        if not steps.ndim:
-            bars = (by["transition"], intercept.sum(axis=1), by["state_cov"])
+        steps = self.panel.steps
+        bars = [score.by_matrix[key] for key in ("transition", "state_intercept", "state_cov")]
+        if steps.ndim:
+            bars = [np.moveaxis(bar, -1, 0) for bar in bars]
         else:
-            bars = (np.moveaxis(by["transition"], 2, 0), intercept.T, np.moveaxis(by["state_cov"], 2, 0))
+            bars[1] = bars[1].sum(axis=1)
         at = both.K_P, both.kappa_P, both.cov
         K_P, kappa_P, cov = discretise_vjp(*at, steps, *bars, both.period)
         if self.initialization_kind != "stationary":

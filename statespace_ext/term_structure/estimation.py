@@ -17,7 +17,7 @@ from ..engine.system import System
 from ..engine.system_score import SystemScore
 from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
-from ..fit.objective import FitResult
+from ..fit.objective import FitResult, scale_from
 from ..fit.problem import EstimationProblem, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
@@ -407,7 +407,8 @@ class NumericalUpdates(LinearGaussianUpdates):
         for key in ("obs_cov", "initial_state"):
             moving[self.layout.index[key]] = False
         z = self.layout.unconstrain(params)
-        scale = self._scale(expected, params)[moving]
+        least = np.maximum(np.abs(z), 1e-3)
+        scale = scale_from(self.layout, params, self.information(params, moments), least)[moving]
         value, _ = expected.value_and_gradient(params)
 
         def _objective(w: Array) -> tuple[float, Array]:
@@ -471,17 +472,6 @@ class NumericalUpdates(LinearGaussianUpdates):
             block, deviations = self.layout.blocks[key], np.sqrt(np.diag(at[key]))
             out[self.layout.index[key]] = deviations[block.rows] * deviations[block.columns]
         return np.where(out > 0, out, _LEAST_SIZE)
-
-    def _scale(self, expected: ExpectedLoglike, params: Array) -> Array:
-        """Return one over the square root of the information, by unconstrained parameter."""
-        information = self.information(params, expected.moments)
-        z = self.layout.unconstrain(params)
-        out = np.array(information)
-        for transform in self.layout.transforms:
-            places = self.layout.positions(transform.param_names)
-            jacobian = transform.jacobian(z[places])
-            out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
-        return np.where(out > 0, 1.0 / np.sqrt(np.where(out > 0, out, 1.0)), np.maximum(np.abs(z), 1e-3))
 
 
 class ExpectedLoglike:
