@@ -16,7 +16,13 @@ from ..base.results import StateSpaceResultsWrapper
 from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
-from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
+from ..engine.validation import (
+    check_regressors,
+    check_same_columns,
+    check_series,
+    endog_frame,
+    read_dates,
+)
 from ..exceptions import DataError, UnsupportedError
 from ..fit.objective import FitResult
 from ..fit.problem import EstimationProblem, FitRequest
@@ -40,7 +46,7 @@ from .estimation import NumericalUpdates, estimate_term_structure, score_given_f
 from .maxima import exchanges, ranked_starts
 from .normalisation import Normalisation, candidates
 from .observed import survey_vjp
-from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
+from .panel import Panel, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 
@@ -414,14 +420,13 @@ class ATSM(StateSpaceModel[ATSMResults]):
 
     def _physical_vjp(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
         """Return derivatives by K_P, kappa_P and cov through the transition and the stationary start."""
-        steps = self.panel.steps
-        bars = [score.by_matrix[key] for key in ("transition", "state_intercept", "state_cov")]
-        if steps.ndim:
-            bars = [np.moveaxis(bar, -1, 0) for bar in bars]
-        else:
-            bars[1] = bars[1].sum(axis=1)
+        steps, by = self.panel.steps, score.by_matrix
+        keys = ("transition", "state_intercept", "state_cov")
+        by_T, by_c, by_W = (np.moveaxis(by[key], -1, 0) if steps.ndim else by[key] for key in keys)
+        if not steps.ndim:
+            by_c = by_c.sum(axis=1)
         at = both.K_P, both.kappa_P, both.cov
-        K_P, kappa_P, cov = discretise_vjp(*at, steps, *bars, both.period)
+        K_P, kappa_P, cov = discretise_vjp(*at, steps, by_T, by_c, by_W, both.period)
         if self.initialization_kind != "stationary":
             return K_P, kappa_P, np.array(cov)
         more = stationary_vjp(*at, score.initial_state, score.initial_state_cov, both.period)
@@ -573,7 +578,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
-        check_factors(self.endog[:, : self.panel.n_seen])
+        observed = self.endog[:, : self.panel.n_seen]
+        complete = observed[~np.isnan(observed).any(axis=1)]
+        if complete.size:
+            name = "factors" if self.panel.factor_names else "macro"
+            check_regressors(complete - complete.mean(axis=0), name, with_constant=False)
 
 
 def time_last(value: Array, ndim: int) -> Array:

@@ -43,9 +43,6 @@ def _explained(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return a function whose errors about its arguments contain its public name and its arguments."""
     signature = inspect.signature(method)
     _, *known = signature.parameters
-    several = [each.kind for each in signature.parameters.values()]
-    if inspect.Parameter.VAR_KEYWORD in several or inspect.Parameter.VAR_POSITIONAL in several:
-        return method
 
     @functools.wraps(method)
     def _call(*args: Any, **kwargs: Any) -> Any:

@@ -231,8 +231,11 @@ class Curves:
         convexity = self.convexity if risk_neutral else 0.0
         return self.yields(tau) - self._expected(loadings, tau, convexity)
 
-    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+    def forward_premium(self, tau: Array, risk_neutral: bool, tenor: float | None = None) -> Affine:
         """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
+        if tenor is not None:
+            far = self.term_premium(tau + tenor, risk_neutral) * ((tau + tenor) / tenor)
+            return far - self.term_premium(tau, risk_neutral) * (tau / tenor)
         convexity = self.convexity if risk_neutral else 0.0
         return self.forwards(tau) - self._expected(forward_loadings, tau, convexity)
 
@@ -409,8 +412,8 @@ _SHRINK = 0.01
 """Decrease of the share of the correction in each step of Kilian's (1998) shrinkage."""
 
 
-@dataclass(frozen=True, repr=False)
-class BiasCorrection(Displayed):
+@dataclass(frozen=True)
+class BiasCorrection:
     """
     A transition matrix after bias correction.
 
@@ -418,36 +421,16 @@ class BiasCorrection(Displayed):
     ----------
     transition : ndarray, (k, k)
         Phi - share * bias.
-    bias : ndarray, (k, k)
-        Estimate of E[Phi-hat] - Phi.
     share : float
         Share of the bias that is subtracted. It is below one if the full correction would leave the unit
-        circle.
-    before, after : float
-        Modulus of the slowest root before and after the correction.
-    method : str
-        "analytic" or "bootstrap".
+        circle, and zero if Phi itself is outside.
+    line : str
+        Line of the summary about the correction.
     """
 
     transition: Array
-    bias: Array
     share: float
-    before: float
-    after: float
-    method: str
-
-    @property
-    def line(self) -> str:
-        """Line of the summary about the correction."""
-        how = {"analytic": "Pope 1990", "bootstrap": "bootstrap"}[self.method]
-        text = (
-            f"P-dynamics corrected for the bias of least squares ({how}): slowest root of a period "
-            f"{self.before:.4f} before, {self.after:.4f} after"
-        )
-        if not self.share:
-            return f"{text}; a root outside the unit circle has no correction."
-        shrunk = f", {100 * self.share:.3g} % of the correction (Kilian 1998)" if self.share < 1.0 else ""
-        return f"{text}{shrunk}. Standard errors are those of the estimates before the correction."
+    line: str
 
 
 def analytic_bias(Phi: Array, cov: Array, periods: int) -> Array:
@@ -527,13 +510,23 @@ def bias_corrected(
         )
     before = spectral_radius(Phi)
     if not before < 1.0:
-        return BiasCorrection(Phi, np.zeros_like(Phi), 0.0, before, before, known)
-    if known == "analytic":
-        bias = analytic_bias(Phi, cov, nobs - 1)
+        bias, share = np.zeros_like(Phi), 0.0
+    elif known == "analytic":
+        bias, share = analytic_bias(Phi, cov, nobs - 1), 1.0
     else:
-        bias = bootstrap_bias(Phi, cov, nobs - 1, count, rng)
-    share = factor = 1.0
-    while not spectral_radius(Phi - share * bias) < 1.0:
+        bias, share = bootstrap_bias(Phi, cov, nobs - 1, count, rng), 1.0
+    factor = 1.0
+    while share and not spectral_radius(Phi - share * bias) < 1.0:
         share, factor = share * factor, factor - _SHRINK
     out = Phi - share * bias
-    return BiasCorrection(out, bias, share, before, spectral_radius(out), known)
+    how = {"analytic": "Pope 1990", "bootstrap": "bootstrap"}[known]
+    line = (
+        f"P-dynamics corrected for the bias of least squares ({how}): slowest root of a period "
+        f"{before:.4f} before, {spectral_radius(out):.4f} after"
+    )
+    if not share:
+        return BiasCorrection(out, share, f"{line}; a root outside the unit circle has no correction.")
+    shrunk = f", {100 * share:.3g} % of the correction (Kilian 1998)" if share < 1.0 else ""
+    return BiasCorrection(
+        out, share, f"{line}{shrunk}. Standard errors are those of the estimates before the correction."
+    )

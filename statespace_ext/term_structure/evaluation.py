@@ -118,11 +118,11 @@ class Forecasts(ImpliedReturns):
                 lambda at: model.curves(at).yields_ahead(tau, h), last[None], trials.by_state[-1:]
             )
             variance = variance + moved.reshape(variance.shape)
-        labels: Any = {"index": index}
-        labels["columns"] = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
+        columns = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
         if own:
             variance = variance + self._error_variances()
-        return Rates(pd.DataFrame(rates.mean(means), **labels), pd.DataFrame(np.sqrt(variance), **labels))
+        se = pd.DataFrame(np.sqrt(variance), index, columns)
+        return Rates(pd.DataFrame(rates.mean(means), index, columns), se)
 
 
 @dataclass(frozen=True, repr=False)

@@ -6,6 +6,8 @@ They have the same likelihood if the Q-roots are real and distinct.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import scipy.optimize
 
@@ -155,8 +157,14 @@ class Portfolios(Normalisation):
         centred, X = y - y.mean(axis=0), P - P.mean(axis=0)
 
         def _errors(roots: Array) -> Array:
-            B = self._yield_loadings(roots)
-            return (centred - X @ B.T).ravel() if B is not None else np.full(centred.size, 1e3 * np.std(y))
+            """Return the errors given the portfolios; large ones where the loadings do not exist."""
+            K, kappa = self._latent(self.from_roots(roots))
+            real = np.linalg.eigvals(K).real
+            with suppress(np.linalg.LinAlgError):
+                if np.min(real) >= -1.0 and np.max(real) <= _LARGEST_ROOT:
+                    B = self._of_latent(K, kappa, np.zeros_like(K))[1]
+                    return (centred - X @ (B @ np.linalg.inv(self.weights @ B)).T).ravel()
+            return np.full(centred.size, 1e3 * np.std(y))
 
         found: list[tuple[float, Array]] = []
         for first in self._searches():
@@ -172,18 +180,6 @@ class Portfolios(Normalisation):
                 drift = self.mean_fit({**at, "state_cov": cov}, y, P)
                 out.append(({**at, self.drift: drift}, P))
         return out
-
-    def _yield_loadings(self, roots: Array) -> Array | None:
-        """Return the loadings B of the yields on the portfolios, or None if they do not exist."""
-        K, kappa = self._latent(self.from_roots(roots))
-        real = np.linalg.eigvals(K).real
-        if np.min(real) < -1.0 or np.max(real) > _LARGEST_ROOT:
-            return None
-        B = self._of_latent(K, kappa, np.zeros_like(K))[1]
-        try:
-            return np.asarray(B @ np.linalg.inv(self.weights @ B))
-        except np.linalg.LinAlgError:
-            return None
 
     def yields_on_portfolios(self, at: Values) -> tuple[Array, Array]:
         """Return the loadings of the yields on the portfolios, computed from those on the latent factors."""

@@ -169,9 +169,8 @@ def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
     DataError
         If the macro factors do not have the dates of the yields, or are not finite numbers.
     """
-    frame = macro if isinstance(macro, (pd.Series, pd.DataFrame)) else np.asarray(macro)
-    if not isinstance(frame, np.ndarray) and isinstance(index, pd.Index):
-        absent = index.difference(frame.index) if index.dtype == frame.index.dtype else index[:0]
+    if isinstance(macro, (pd.Series, pd.DataFrame)) and isinstance(index, pd.Index):
+        absent = index.difference(macro.index) if index.dtype == macro.index.dtype else index[:0]
         if len(absent):
             raise DataError(
                 "macro does not have all dates of the yields",
@@ -180,12 +179,7 @@ def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
                 remedy='Leave out these dates, or fill them with NaN (`macro.reindex(yields.index)`) and use '
                 'obs_cov="diagonal" or "scalar".',
             )  # fmt: skip
-    empty = np.asarray(pd.isna(frame))
-    filled = regressor_frame(
-        frame.fillna(0.0) if hasattr(frame, "fillna") else np.where(empty, 0.0, frame), nobs, index, "macro"
-    )
-    empty = empty.reshape(filled.shape)
-    return filled.mask(empty) if isinstance(filled, pd.DataFrame) else np.where(empty, np.nan, filled)
+    return regressor_frame(macro, nobs, index, "macro", may_miss=slice(None))
 
 
 def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> None:

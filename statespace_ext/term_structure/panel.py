@@ -447,27 +447,6 @@ def _period(time: object, steps: Array, maturities: Array) -> float | None:
     return float(steps)
 
 
-def check_factors(factors: Array) -> None:
-    """
-    Raise if an observed factor is an exact linear combination of the others.
-
-    Raises
-    ------
-    DataError
-        If the factors are collinear.
-    """
-    seen = factors[~np.isnan(factors).any(axis=1)]
-    centred = seen - seen.mean(axis=0) if len(seen) else seen
-    size = np.abs(centred).max(axis=0, initial=0.0)
-    rank = np.linalg.matrix_rank(centred / np.where(size > 0, size, 1.0)) if centred.size else 0
-    if rank < factors.shape[1]:
-        raise DataError(
-            "Observed factors are exact combinations of each other",
-            got=f"rank {rank} of {factors.shape[1]}",
-            remedy="Leave out those that the others determine.",
-        )
-
-
 def _weights(given: object, values: Array, k: int, labels: list[str], uses: bool) -> Array:
     """Return the given portfolio weights, or those of principal components of the yields."""
     if given is None:

@@ -76,7 +76,7 @@ class Pictures(Forecasts):
         """Plot the smoothed factors, with pointwise bands of coverage 1 - alpha."""
         names = self.model.factor_names
         own = Affine(np.zeros(len(names)), np.eye(len(names)))
-        paths = self._implied(lambda c: own, names, param_uncertainty=param_uncertainty, name="factor")
+        paths = self._implied(lambda *_: own, names, param_uncertainty=param_uncertainty, name="factor")
         words = _band_words(paths, param_uncertainty)
         return plot_factors(paths.estimate, paths.se, fig=fig, figsize=figsize, alpha=alpha, band=words)
 
