@@ -90,10 +90,16 @@ class Derived(Mixin):
             full[free] = values
             return function(full)
 
-        with self._as_it_was():
-            steps = self.model.difference_steps(params)[free]
         cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]
-        return delta_method(_at, params[free], cov, steps)
+        return delta_method(_at, params[free], cov, self._difference_steps[free])
+
+    @property
+    def _difference_steps(self) -> Array:
+        """The steps of numerical differences by the parameters, which are computed once."""
+        if "difference_steps" not in self._cache:
+            with self._as_it_was():
+                self._cache["difference_steps"] = self.model.difference_steps(np.asarray(self.params))
+        return self._cache["difference_steps"]
 
     @property
     def _free_places(self) -> Array:
@@ -114,8 +120,7 @@ class Derived(Mixin):
             Function of a full parameter vector that returns an array.
         """
         params, free = np.asarray(self.params, dtype=float), self._free_places
-        with self._as_it_was():
-            steps = np.maximum(self.model.difference_steps(params), self._least_moves(params))
+        steps = np.maximum(self._difference_steps, self._least_moves(params))
         inside = nan_outside(function, np.shape(function(params)))
         slopes = jacobian(inside, params, steps, places=free, one_sided=True)
         cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]

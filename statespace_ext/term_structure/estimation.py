@@ -425,8 +425,6 @@ class NumericalUpdates(LinearGaussianUpdates):
         found = scipy.optimize.minimize(  # type: ignore[call-overload]
             _objective, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options=options
         )
-        if not found.fun < 0:
-            return params, moments
         out = np.array(z)
         out[moving] += scale * found.x
         new = self.layout.constrain(out)
@@ -450,16 +448,11 @@ class NumericalUpdates(LinearGaussianUpdates):
         out, here = np.zeros(len(params)), expected.value_and_gradient(params)[1]
         noise = set(self.layout.index["obs_cov"].tolist())
         for i, step in enumerate(_STEP * self._sizes(params)):
-            move = np.zeros(len(params))
-            move[i] = step
-            try:
-                if i in noise:
-                    ahead = expected.gradient_of_noise(params + move)[i]
-                else:
-                    ahead = expected.value_and_gradient(params + move)[1][i]
-            except NOT_HERE:
-                continue
-            out[i] = max((here[i] - ahead) / step, 0.0)
+            at = np.array(params)
+            at[i] += step
+            with suppress(*NOT_HERE):
+                ahead = expected.gradient_of_noise(at) if i in noise else expected.value_and_gradient(at)[1]
+                out[i] = max((here[i] - ahead[i]) / step, 0.0)
         index, rows = self.layout.index["initial_state"], self.layout.blocks["initial_state"].rows
         out[index] = np.diag(moments.initial_information)[rows]
         return out

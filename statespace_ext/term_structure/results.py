@@ -72,9 +72,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
         places = np.setdiff1d(self._free_places, model.layout.positions(self.boundary))
         cov = np.asarray(self.params_cov.cov)[np.ix_(places, places)]
         key = f"{information_set}_by_params"
-        if "difference_steps" not in self._cache:
-            self._cache["difference_steps"] = model.difference_steps(params)
-        steps = self._cache["difference_steps"]
+        steps = self._difference_steps
 
         def _path(trial: Array) -> Array:
             if information_set == "smoothed":
