@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,6 +121,7 @@ class ACM:
         self.calendar: Calendar = calendar_of(labels, self.nobs, freq, "yields")
         self._check_sample()
         self.dt = float(self.panel.steps)
+        self.panel = replace(self.panel, period=self.dt)
         self.last_period, self._spline = self._interpolated()
         self.factor_periods = self._periods(factor_maturities, "factor_maturities", _FACTOR_STEP, 1)
         self.return_periods = self._periods(return_maturities, "return_maturities", _RETURN_STEP, 2)

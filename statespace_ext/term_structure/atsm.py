@@ -232,10 +232,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Names of the factors; macro factors come last."""
         return [*self.norm.factors, *self.panel.macro_names]
 
-    @property
-    def state_names(self) -> list[str]:
-        """Names of the states."""
-        return self.factor_names
+    state_names = factor_names
 
     def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> ATSM:
         """

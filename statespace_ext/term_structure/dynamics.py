@@ -200,9 +200,9 @@ class Curves:
         intercept, slope = of(q.K, q.kappa, cov, q.delta_0, q.delta_1, tau, at.period)
         return Affine(intercept, padded(slope, len(at.cov)))
 
-    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
-        """Return rates that are priced with the drift under P."""
-        at, q = self.dynamics, self.dynamics.pricing
+    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, risk_neutral: bool) -> Affine:
+        """Return rates that are priced with the drift under P, with convexity if they are risk-neutral."""
+        at, q, convexity = self.dynamics, self.dynamics.pricing, self.convexity if risk_neutral else 0.0
         delta_1 = padded(q.delta_1, len(at.cov))
         return Affine(*of(at.K_P, at.kappa_P, at.cov * convexity, q.delta_0, delta_1, tau, at.period))
 
@@ -216,28 +216,26 @@ class Curves:
 
     def risk_neutral_yields(self, tau: Array) -> Affine:
         """Return the yields if the price of risk were zero, priced with (K_P, kappa_P)."""
-        return self._expected(loadings, tau, self.convexity)
+        return self._expected(loadings, tau, True)
 
     def average_short_rate(self, horizon: Array) -> Affine:
         """Return (1/h) int_0^h E_t[r_{t+s}] ds under P."""
-        return self._expected(loadings, horizon, 0.0)
+        return self._expected(loadings, horizon, False)
 
     def short_rate_ahead(self, horizon: Array) -> Affine:
         """Return E_t[r_{t+h}] under P."""
-        return self._expected(forward_loadings, horizon, 0.0)
+        return self._expected(forward_loadings, horizon, False)
 
     def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
         """Return yields minus the average expected short rate, or minus risk-neutral yields."""
-        convexity = self.convexity if risk_neutral else 0.0
-        return self.yields(tau) - self._expected(loadings, tau, convexity)
+        return self.yields(tau) - self._expected(loadings, tau, risk_neutral)
 
     def forward_premium(self, tau: Array, risk_neutral: bool, tenor: float | None = None) -> Affine:
         """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
         if tenor is not None:
             far = self.term_premium(tau + tenor, risk_neutral) * ((tau + tenor) / tenor)
             return far - self.term_premium(tau, risk_neutral) * (tau / tenor)
-        convexity = self.convexity if risk_neutral else 0.0
-        return self.forwards(tau) - self._expected(forward_loadings, tau, convexity)
+        return self.forwards(tau) - self._expected(forward_loadings, tau, risk_neutral)
 
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
@@ -390,9 +388,9 @@ class PeriodCurves(Curves):
     def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         return self._with_errors(super()._priced(of, self._whole(tau)), of, tau)
 
-    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
-        out = super()._expected(of, self._whole(tau), convexity)
-        return self._with_errors(out, of, tau) if convexity else out
+    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, risk_neutral: bool) -> Affine:
+        out = super()._expected(of, self._whole(tau), risk_neutral)
+        return self._with_errors(out, of, tau) if risk_neutral else out
 
     def _with_errors(self, rates: Affine, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         """Subtract the convexity of the return errors."""

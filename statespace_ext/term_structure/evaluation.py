@@ -166,14 +166,12 @@ class YieldEvaluation(Displayed):
             correction of Harvey, Leybourne & Newbold (1997). Positive values favour the model.
         """
         rows = {}
-        for step in self.steps:
-            model, other = (self.errors[method][step] for method in (MODEL, self.benchmark))
-            for name in model:
-                seen = model[name].notna() & other[name].notna()
-                own, beside = model[name][seen].to_numpy(), other[name][seen].to_numpy()
-                rmse = [float(np.sqrt(np.mean(each**2))) if len(each) else np.nan for each in (own, beside)]
-                dm, p_value = diebold_mariano(beside**2 - own**2, step)
-                rows[step, name] = (len(own), *rmse, rmse[0] / rmse[1] if rmse[1] else np.nan, dm, p_value)
+        for step, name in self.errors[MODEL]:
+            pair: Any = [(method, step, name) for method in (MODEL, self.benchmark)]
+            both = self.errors[pair].dropna().to_numpy()
+            own, beside = np.sqrt(np.mean(both**2, axis=0)) if len(both) else (np.nan, np.nan)
+            dm, p_value = diebold_mariano(both[:, 1] ** 2 - both[:, 0] ** 2, step)
+            rows[step, name] = (len(both), own, beside, own / beside if beside else np.nan, dm, p_value)
         index = pd.MultiIndex.from_tuples(list(rows), names=["step", "yield"])
         columns = ["n", "rmse", "rmse_benchmark", "ratio", "dm", "p_value"]
         return pd.DataFrame(list(rows.values()), index, columns)

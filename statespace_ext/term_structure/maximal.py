@@ -374,12 +374,9 @@ class DaiSingleton(Normalisation):
         rotation = rotation * np.where(delta < 0, -1.0, 1.0)
         K_Q = self._cleaned(rotation @ at["K_Q"] @ rotation.T)
         out = {**at, "K_Q": K_Q, "delta_1": rotation @ at["delta_1"]}
-        for key in ("K_P", "lambda_1"):
-            if key in at:
-                out[key] = rotation @ at[key] @ rotation.T
-        for key in ("kappa_P", "lambda_0", "initial_state"):
-            if key in at:
-                out[key] = rotation @ at[key]
+        vectors = at.keys() & {"kappa_P", "lambda_0", "initial_state"}
+        out.update({key: rotation @ at[key] for key in vectors})
+        out.update({key: rotation @ at[key] @ rotation.T for key in at.keys() & {"K_P", "lambda_1"}})
         return out
 
     def form(self, pricing: Pricing, cov: Array) -> tuple[Values, Array, Array]:

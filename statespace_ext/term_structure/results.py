@@ -50,7 +50,7 @@ def _require_free_dynamics(results: ATSMResults) -> None:
 
 
 class EstimatedFactors(Pictures, StateSpaceResults):
-    """Part of `ATSMResults` with the factors and their derivatives by the parameters."""
+    """Part of `ATSMResults` with the factors, their derivatives by the parameters, and new data."""
 
     @property
     def factors(self) -> Factors:
@@ -131,9 +131,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
                 remedy='Use identification="afns", or definition="expected".',
             )
 
-
-class NewData(EstimatedFactors):
-    """Part of `ATSMResults` for new data and prediction with dates that statsmodels does not support."""
+    # -- new data: prediction with dates that statsmodels does not support ----------------------------------
 
     @property
     def _own_dates(self) -> bool:
@@ -200,7 +198,7 @@ class NewData(EstimatedFactors):
             )
 
 
-class ATSMResults(NewData):
+class ATSMResults(EstimatedFactors):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 
