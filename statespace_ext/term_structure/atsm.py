@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from itertools import chain, compress
 from typing import Any
 
@@ -217,7 +218,6 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.first_portfolios = first_portfolios(self.endog, panel, given)
         self.ssm["selection"] = np.eye(panel.n_states)
         self._known_states = initialization == "conditional" and self._condition_on_first()
-        self._base_starts: tuple[list[Array], bool] | None = None
 
     def _condition_on_first(self) -> bool:
         """Drop the density of the first date, which is the start; return whether all states are observed."""
@@ -532,23 +532,22 @@ class ATSM(StateSpaceModel[ATSMResults]):
         states = np.arange(self.k_states)
         return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
-    def _candidates(self) -> tuple[list[Array], bool]:
-        """Return start values, and whether they come from exact portfolios (or else the cross-section)."""
-        if self._base_starts is None:
-            with quiet():
-                warm = warm_starts(self)
-                self._base_starts = warm or candidates(self), bool(warm)
-        return self._base_starts
+    @cached_property
+    def _base_starts(self) -> tuple[list[Array], bool]:
+        """Start values, and whether they come from exact portfolios (or else the cross-section)."""
+        with quiet():
+            warm = warm_starts(self)
+            return warm or candidates(self), bool(warm)
 
     def ranked_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return all start values, the highest likelihood first; see the function `ranked_starts`."""
         with quiet():
-            problem.memory["ranked"] = ranked_starts(self, problem, *self._candidates())
+            problem.memory["ranked"] = ranked_starts(self, problem, *self._base_starts)
         return list(problem.memory["ranked"])
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
-        found, _ = self._candidates()
+        found, _ = self._base_starts
         if not found:
             raise DataError(
                 "The sample is too short for default start values",

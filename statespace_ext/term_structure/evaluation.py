@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +68,10 @@ def forecast_horizons(
 class Forecasts(ImpliedReturns):
     """Mixin with forecasts of yields from the end of the sample."""
 
-    def _last(self) -> tuple[Array, Array]:
-        """Return the mean and covariance of the factors at the last date."""
-        raise NotImplementedError
-
-    def _error_variances(self) -> Array:
-        """Return the variances of the measurement errors."""
-        raise NotImplementedError
+    _last: Callable[[], tuple[Array, Array]]
+    """Function that returns the mean and covariance of the factors at the last date."""
+    _error_variances: Callable[[], Array]
+    """Function that returns the variances of the measurement errors."""
 
     def forecast_yields(
         self,

@@ -218,23 +218,22 @@ def check_units(values: Array, units: object) -> float:
     DataError
         If yields are impossible. Implausible yields cause a warning.
     """
-    if not isinstance(units, str) or units not in UNITS:
-        raise SpecificationError("units is unknown", got=repr(units), expected=f"one of {list(UNITS)}")
+    name = one_of(units, UNITS, "units")
     seen = values[~np.isnan(values)]
     middle = float(np.median(np.abs(seen))) if len(seen) else np.nan
-    share = middle / UNITS[units]
+    share = middle / UNITS[name]
     if share > _IMPOSSIBLE_DECIMAL:
         raise DataError(
-            f"Yields are too large to be {units}",
+            f"Yields are too large to be {name}",
             got=f"a median of {middle:.4g}",
-            expected=f"{0.05 * UNITS[units]:g} for five percent a year",
+            expected=f"{0.05 * UNITS[name]:g} for five percent a year",
             remedy="Pass the units of the yields, and annual rates.",
         )
     if share > _IMPLAUSIBLE_DECIMAL:
-        warn(f"The units say a median yield of {100 * share:.4g} percent a year: {_MEANT[units]}")
-    if units == "percent" and middle < _IMPLAUSIBLE_PERCENT and np.max(np.abs(seen)) < 1.0:
+        warn(f"The units say a median yield of {100 * share:.4g} percent a year: {_MEANT[name]}")
+    if name == "percent" and middle < _IMPLAUSIBLE_PERCENT and np.max(np.abs(seen)) < 1.0:
         warn(f'The units say a median yield of {middle:.4g} percent a year: is units="decimal" meant?')
-    return UNITS[units]
+    return UNITS[name]
 
 
 def time_steps(dt: object, index: object, nobs: int) -> Array:

@@ -16,7 +16,6 @@ from ..engine.calendars import Calendar
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.covariance import semidefinite_cholesky
-from ..params.layout import real_array
 from .declaration import explained
 from .dynamics import Affine, Curves
 from .panel import numbers
@@ -160,13 +159,10 @@ class ImpliedRates:
     _definition = "expected"
     """Default definition of a premium."""
 
-    def _paths(self, information_set: str) -> tuple[Array, Array]:
-        """Return means (n, k) and covariances (n, k, k) of the factors."""
-        raise NotImplementedError
-
-    def _sensitivity(self, information_set: str) -> Sensitivity:
-        """Return the derivatives of the factors by the parameters."""
-        raise NotImplementedError
+    _paths: Callable[[str], tuple[Array, Array]]
+    """Function of the information set: means (n, k) and covariances (n, k, k) of the factors."""
+    _sensitivity: Callable[[str], Sensitivity]
+    """Function of the information set: the derivatives of the factors by the parameters."""
 
     @property
     def _dates(self) -> pd.Index:
@@ -434,7 +430,7 @@ class ImpliedRates:
             step = np.array([float(np.mean(model.panel.steps))])
             shocks = semidefinite_cholesky(curves.ahead(step).cov[0])
         else:
-            move = real_array(impulse, "The elements of impulse")
+            move = numbers(impulse, "The elements of impulse must be real numbers")
             if move.shape != (len(names),) or not np.all(np.isfinite(move)):
                 raise SpecificationError(
                     "impulse cannot be used", got=move.shape, expected=f"{len(names)} numbers"
