@@ -526,7 +526,11 @@ def years_after(model: ATSM, index: Any) -> Array:
             expected=f"dates after {last}",
         )
     inferred = isinstance(model._given["dt"], str) and not model.panel.steps.ndim
-    step = float(model.panel.steps) if inferred else np.nan
+    return _elapsed(last, dates, float(model.panel.steps) if inferred else np.nan)
+
+
+def _elapsed(last: pd.Timestamp, dates: pd.DatetimeIndex, step: float) -> Array:
+    """Return the years from a date to later dates; counts whole steps of months, weeks or business days."""
     days = np.asarray((dates - last) / pd.Timedelta(days=1), dtype=float)
     months = np.asarray((dates.year - last.year) * 12 + dates.month - last.month, dtype=float)
     if step in _MONTHS.values() and np.all(months > 0):

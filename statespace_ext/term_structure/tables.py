@@ -410,13 +410,11 @@ def ridge_lines(results: StateSpaceResults) -> list[str]:
     """
     cov = np.asarray(results.params_cov.cov)
     known = np.flatnonzero(np.isfinite(np.diag(cov)))
-    if len(known) < 2:
-        return []
     try:
         information = np.linalg.inv(cov[np.ix_(known, known)])
         scale = 1.0 / np.sqrt(np.diag(information))
         (least, *_), vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
-    except NOT_HERE:
+    except NOT_HERE:  # also where no parameter has a variance
         return []
     if not least < _RIDGE:
         return []
