@@ -17,13 +17,7 @@ from ..base.results import StateSpaceResultsWrapper
 from ..em.updates import StateStructure
 from ..engine.system import System
 from ..engine.system_score import ALL, SystemScore
-from ..engine.validation import (
-    check_regressors,
-    check_same_columns,
-    check_series,
-    endog_frame,
-    read_dates,
-)
+from ..engine.validation import check_same_columns, check_series, endog_frame, read_dates
 from ..exceptions import DataError, UnsupportedError
 from ..fit.objective import FitResult
 from ..fit.problem import EstimationProblem, FitRequest
@@ -46,7 +40,7 @@ from .dynamics import (
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
 from .maxima import exchanges, ranked_starts
 from .normalisation import Normalisation, candidates
-from .observed import survey_vjp
+from .observed import check_factors, survey_vjp
 from .panel import Panel, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
@@ -574,11 +568,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
-        observed = self.endog[:, : self.panel.n_seen]
-        complete = observed[~np.isnan(observed).any(axis=1)]
-        if complete.size:
-            name = "factors" if self.panel.factor_names else "macro"
-            check_regressors(complete - complete.mean(axis=0), name, with_constant=False)
+        check_factors(self.endog[:, : self.panel.n_seen], "factors" if self.panel.factor_names else "macro")
 
 
 def time_last(value: Array, ndim: int) -> Array:

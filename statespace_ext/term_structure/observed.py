@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..engine.validation import regressor_frame, regressor_names
+from ..engine.validation import check_regressors, regressor_frame, regressor_names
 from ..exceptions import DataError, SpecificationError
 from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array
@@ -212,6 +212,20 @@ def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> N
                 expected="a factor that yields do not span",
                 remedy="Leave it out: the portfolios of the yields are factors already.",
             )
+
+
+def check_factors(observed: Array, name: str) -> None:
+    """
+    Raise for observed factors of which one is a linear combination of the others and a constant.
+
+    Raises
+    ------
+    DataError
+        If the factors are collinear.
+    """
+    complete = observed[~np.isnan(observed).any(axis=1)]
+    if complete.size:
+        check_regressors(complete - complete.mean(axis=0), name, with_constant=False)
 
 
 def _require_whole_dates(empty: Array, names: list[str]) -> None:
