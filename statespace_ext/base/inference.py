@@ -84,10 +84,16 @@ class Derived(Mixin):
     def _with_errors(self, function: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Return a function of a full parameter vector and its standard errors by the delta method."""
         params, free = np.asarray(self.params, dtype=float), self._free_places
-        with self._as_it_was():
-            steps = self.model.difference_steps(params)
-        slopes = jacobian(function, params, steps, places=free)
+        slopes = jacobian(function, params, self._difference_steps, places=free)
         return function(params), delta_errors(slopes, np.asarray(self.params_cov.cov)[np.ix_(free, free)])
+
+    @property
+    def _difference_steps(self) -> Array:
+        """The steps of numerical differences by the parameters, which are computed once."""
+        if "difference_steps" not in self._cache:
+            with self._as_it_was():
+                self._cache["difference_steps"] = self.model.difference_steps(np.asarray(self.params))
+        return self._cache["difference_steps"]
 
     @property
     def _free_places(self) -> Array:
@@ -108,8 +114,7 @@ class Derived(Mixin):
             Function of a full parameter vector that returns an array.
         """
         params, free = np.asarray(self.params, dtype=float), self._free_places
-        with self._as_it_was():
-            steps = np.maximum(self.model.difference_steps(params), self._least_moves(params))
+        steps = np.maximum(self._difference_steps, self._least_moves(params))
         inside = nan_outside(function, np.shape(function(params)))
         slopes = jacobian(inside, params, steps, places=free, one_sided=True)
         cov = np.asarray(self.params_cov.cov)[np.ix_(free, free)]

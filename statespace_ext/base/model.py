@@ -458,7 +458,7 @@ def _checked_data(endog: object, exog: object, state_exog: object, dates: object
     check_dates(dates, nobs)
     outer = regressor_frame(exog, nobs, index, "exog")
     index = getattr(outer, "index", None) if index is None else index
-    inner = regressor_frame(state_exog, nobs, index, "state_exog", last_may_miss=True)
+    inner = regressor_frame(state_exog, nobs, index, "state_exog", may_miss=slice(-1, None))
     if dates is None:
         return data, outer, inner, getattr(inner, "index", None) if index is None else None
     read = read_dates(dates)

@@ -205,13 +205,13 @@ def regressor_frame(
     nobs: int | None,
     row_labels: object,
     name: str,
-    last_may_miss: bool = False,
+    may_miss: slice | None = None,
     shape: str | None = None,
 ) -> Any:
     """
     Return regressors as floats, (nobs, r), in a DataFrame where they come from pandas; None for None.
 
-    With ``last_may_miss``, values of the last row may be NaN. ``shape`` is the right shape, for messages.
+    Values of the rows ``may_miss`` may be NaN. ``shape`` is the right shape, for messages.
 
     Raises
     ------
@@ -225,7 +225,7 @@ def regressor_frame(
         check_index(value.index, name)
     array = _as_floats(value, name)
     array = array[:, None] if array.ndim == 1 else array
-    _check_regressor_values(array, nobs, name, last_may_miss, shape)
+    _check_regressor_values(array, nobs, name, may_miss, shape)
     if not labelled:
         return array
     if isinstance(row_labels, pd.Index) and not value.index.equals(row_labels):
@@ -240,7 +240,7 @@ def regressor_frame(
 
 
 def _check_regressor_values(
-    array: Array, nobs: int | None, name: str, last_may_miss: bool, shape: str | None
+    array: Array, nobs: int | None, name: str, may_miss: slice | None, shape: str | None
 ) -> None:
     if array.ndim != 2 or (nobs is not None and len(array) != nobs):
         raise DataError(
@@ -251,8 +251,8 @@ def _check_regressor_values(
     if array.shape[1] == 0:
         raise DataError(f"{name} has no columns", got=array.shape, remedy="Leave it out.")
     bad = ~np.isfinite(array)
-    if last_may_miss and len(array):
-        bad[-1] = np.isinf(array[-1])
+    if may_miss is not None:
+        bad[may_miss] = np.isinf(array[may_miss])
     if np.any(bad):
         row, column = np.argwhere(bad)[0].tolist()
         raise DataError(

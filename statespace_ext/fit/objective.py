@@ -450,6 +450,15 @@ def log_determinants(layout: ParameterLayout, params: Array) -> tuple[float, Arr
     return total, layout.gradient(slopes, params)
 
 
+def scale_from(layout: ParameterLayout, params: Array, information: Array, fallback: Array) -> Array:
+    """Return the inverse square root of the information about each unconstrained parameter, or a fallback."""
+    z, out = layout.unconstrain(params), np.array(information)
+    for transform, places in layout.transforms:
+        out[places] = np.square(transform.jacobian(z[places])).T @ information[places]
+    good = np.isfinite(out) & (out > 0)
+    return np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
+
+
 def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     """
     Return a scale for each unconstrained parameter, from its complete-data information.
@@ -459,17 +468,11 @@ def parameter_scale(problem: EstimationProblem, params: Array) -> Array:
     """
     fallback = np.maximum(np.abs(problem.layout.unconstrain(params)), 1e-3)
     params = _with_noise(problem, params)
-    z = problem.layout.unconstrain(params)
     try:
         information = problem.updates.information(params, problem.moments(params))
     except NOT_HERE:
         return fallback
-    out = np.array(information)
-    for transform, places in problem.layout.transforms:
-        slope = transform.jacobian(z[places])
-        out[places] = np.square(slope).T @ information[places]
-    good = np.isfinite(out) & (out > 0)
-    scale = np.where(good, 1.0 / np.sqrt(np.where(good, out, 1.0)), fallback)
+    scale = scale_from(problem.layout, params, information, fallback)
     ends = problem.layout.positions(sorted(problem.layout.bounded))
     known = np.isfinite(information[ends]) & (information[ends] > 0)
     # at an end of the interval, the parameter changes by half the square of a step

@@ -472,4 +472,4 @@ def continued(earlier: AffineMatrix, later: AffineMatrix, both: bool, where: str
 
 def repeated(matrix: AffineMatrix, periods: int) -> AffineMatrix:
     """Return a constant matrix with an axis over time; others are returned unchanged."""
-    return replace(matrix, fixed=_with_time(matrix.fixed, periods, 3))
+    return replace(matrix, fixed=with_time(matrix.fixed, periods, 3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -109,10 +110,6 @@ class ACM:
         yields, maturities, units = parts_of(yields, maturities, units)
         self._given: dict[str, Any] = {
             "maturities": maturities, "k_factors": k_factors, "dt": dt, "units": units,
-            "identification": "principal components", "factors": None, "obs_cov": None,
-            "portfolio_weights": None, "macro": None, "time": "continuous", "surveys": None,
-        }  # fmt: skip
-        self._periods_given: dict[str, Any] = {
             "factor_maturities": factor_maturities, "return_maturities": return_maturities, "freq": freq,
         }  # fmt: skip
         dates = read_dates(dates)
@@ -124,7 +121,8 @@ class ACM:
         self.calendar: Calendar = calendar_of(labels, self.nobs, freq, "yields")
         self._check_sample()
         self.dt = float(self.panel.steps)
-        self.curve_periods, self._spline = self._interpolated()
+        self.panel = replace(self.panel, period=self.dt)
+        self.last_period, self._spline = self._interpolated()
         self.factor_periods = self._periods(factor_maturities, "factor_maturities", _FACTOR_STEP, 1)
         self.return_periods = self._periods(return_maturities, "return_maturities", _RETURN_STEP, 2)
 
@@ -174,8 +172,8 @@ class ACM:
                 expected=f"at least {least} periods",
             )
 
-    def _interpolated(self) -> tuple[tuple[int, int], CubicSpline]:
-        """Return the first and last whole period of the curve, and the spline of its log prices."""
+    def _interpolated(self) -> tuple[int, CubicSpline]:
+        """Return the last whole period of the curve, and the spline of its yields."""
         order = np.argsort(self.panel.maturities)
         tau = self.panel.maturities[order] / self.dt
         if not tau[0] < 1.0 + 1e-2:
@@ -186,11 +184,11 @@ class ACM:
                 remedy="Add the yield of one period: an extrapolated one would be in every excess return.",
             )
         spline = CubicSpline(tau, self.endog[:, order] / self.panel.scale, axis=1)
-        return (1, int(np.floor(tau[-1] + 1e-2))), spline
+        return int(np.floor(tau[-1] + 1e-2)), spline
 
     def _periods(self, given: object, name: str, step: float, least: int) -> Array:
         """Return maturities in periods; by default one for every ``step`` years."""
-        last = self.curve_periods[1]
+        last = self.last_period
         if given is None:
             each = max(1, round(step / self.dt))
             found = np.arange(each, last + 1, each)
@@ -222,9 +220,7 @@ class ACM:
             Arguments of the constructor to change.
         """
         check_same_columns(yields, list(self.panel.labels), "The new yields")
-        given = {key: self._given[key] for key in ("k_factors", "dt", "units")}
-        same = {**given, "maturities": self.panel.maturities, **self._periods_given}
-        return ACM(yields, **{**same, **kwargs})
+        return ACM(yields, **{**self._given, **kwargs})
 
     def followed_by(self, yields: Any) -> ACM:
         """

@@ -265,11 +265,6 @@ class ACMResults(Pictures):
     def _error_variances(self) -> Array:
         return np.asarray(((self._yields - self.fitted_yields) ** 2).mean(), dtype=float)
 
-    def _grid(self, maturities: object, extrapolate: bool) -> Any:
-        if maturities is not None:
-            return super()._grid(maturities, extrapolate)
-        return np.arange(1, self.model.curve_periods[1] + 1) * self.model.dt
-
     # -- the summary -----------------------------------------------------------------------------------
 
     def _doubts(self) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from itertools import chain
+from functools import cached_property
+from itertools import chain, compress
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,8 @@ from .dynamics import (
 from .estimation import NumericalUpdates, estimate_term_structure, score_given_first, warm_starts
 from .maxima import exchanges, ranked_starts
 from .normalisation import Normalisation, candidates
-from .observed import survey_vjp
-from .panel import Panel, check_factors, first_portfolios, parse_panel, parts_of
+from .observed import check_factors, survey_vjp
+from .panel import Panel, first_portfolios, parse_panel, parts_of
 from .rates import years
 from .results import ATSMResults
 
@@ -188,11 +189,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         dates: Any = None,
         freq: Any = None,
     ) -> None:
-        told = {
-            "maturities": maturities,
-            "portfolio_weights": portfolio_weights,
-            "initialization": initialization,
-        }
+        absent = [maturities is None, portfolio_weights is None, initialization is None]
         yields, maturities, units = parts_of(yields, maturities, units)
         initialization = start_of(initialization, macro, obs_cov)
         given = {
@@ -208,14 +205,13 @@ class ATSM(StateSpaceModel[ATSMResults]):
         self.convexity = 1.0 / panel.scale if self.norm.arbitrage_free else 0.0
         self.layout: ParameterLayout = build_layout(given, self.norm, panel)
         given["portfolio_weights"] = panel.given_weights
-        told["units"] = None if units == "decimal" else units
-        self._computed = tuple(name for name, value in told.items() if value is None)
+        names = ("maturities", "portfolio_weights", "initialization", "units")
+        self._computed = tuple(compress(names, [*absent, units == "decimal"]))
         super().__init__(panel.endog, panel.n_states, panel.n_states, given, dates=dates, freq=freq)
         self.k_factors, self.initialization_kind = panel.k_factors, initialization
         self.first_portfolios = first_portfolios(self.endog, panel, given)
         self.ssm["selection"] = np.eye(panel.n_states)
         self._known_states = initialization == "conditional" and self._condition_on_first()
-        self._base_starts: tuple[list[Array], bool] | None = None
 
     def _condition_on_first(self) -> bool:
         """Drop the density of the first date, which is the start; return whether all states are observed."""
@@ -230,10 +226,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
         """Names of the factors; macro factors come last."""
         return [*self.norm.factors, *self.panel.macro_names]
 
-    @property
-    def state_names(self) -> list[str]:
-        """Names of the states."""
-        return self.factor_names
+    state_names = factor_names
 
     def clone(self, endog: Any, exog: Any = None, **kwargs: Any) -> ATSM:
         """
@@ -323,11 +316,11 @@ class ATSM(StateSpaceModel[ATSMResults]):
             design.insert(1, expected.slope)
             intercepts.insert(1, expected.intercept)
         mean, cov = at["initial_state"][:, 0], np.zeros((n, n))
+        diffuse = self.initialization_kind == "diffuse"
         if self.initialization_kind == "stationary":
             mean, cov = stationary_moments(both.K_P, both.kappa_P, both.cov, both.period)
         elif self.first_portfolios is not None:
-            mean = self.first_portfolios
-            cov = np.eye(n) if self.initialization_kind == "diffuse" else cov
+            mean, cov = self.first_portfolios, np.eye(n) if diffuse else cov
         return System(
             design=np.concatenate(design),
             obs_intercept=np.concatenate(intercepts),
@@ -336,9 +329,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
             state_intercept=time_last(step.intercept, 1),
             selection=np.eye(n),
             state_cov=time_last(step.cov, 2),
-            initialization_type="diffuse"
-            if self.initialization_kind == "diffuse" and self.first_portfolios is None
-            else "known",
+            initialization_type="diffuse" if diffuse and self.first_portfolios is None else "known",
             initial_state=mean,
             initial_state_cov=cov,
         )
@@ -421,13 +412,12 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def _physical_vjp(self, both: Dynamics, score: SystemScore) -> tuple[Array, Array, Array]:
         """Return derivatives by K_P, kappa_P and cov through the transition and the stationary start."""
         steps, by = self.panel.steps, score.by_matrix
-        intercept = by["state_intercept"]
+        keys = ("transition", "state_intercept", "state_cov")
+        by_T, by_c, by_W = (np.moveaxis(by[key], -1, 0) if steps.ndim else by[key] for key in keys)
         if not steps.ndim:
-            bars = (by["transition"], intercept.sum(axis=1), by["state_cov"])
-        else:
-            bars = (np.moveaxis(by["transition"], 2, 0), intercept.T, np.moveaxis(by["state_cov"], 2, 0))
+            by_c = by_c.sum(axis=1)
         at = both.K_P, both.kappa_P, both.cov
-        K_P, kappa_P, cov = discretise_vjp(*at, steps, *bars, both.period)
+        K_P, kappa_P, cov = discretise_vjp(*at, steps, by_T, by_c, by_W, both.period)
         if self.initialization_kind != "stationary":
             return K_P, kappa_P, np.array(cov)
         more = stationary_vjp(*at, score.initial_state, score.initial_state_cov, both.period)
@@ -536,23 +526,22 @@ class ATSM(StateSpaceModel[ATSMResults]):
         states = np.arange(self.k_states)
         return NumericalUpdates(layout, StateStructure(np.eye(len(states)), states, states[:0]), self)
 
-    def _candidates(self) -> tuple[list[Array], bool]:
-        """Return start values, and whether they come from exact portfolios (or else the cross-section)."""
-        if self._base_starts is None:
-            with quiet():
-                warm = warm_starts(self)
-                self._base_starts = warm or candidates(self), bool(warm)
-        return self._base_starts
+    @cached_property
+    def _base_starts(self) -> tuple[list[Array], bool]:
+        """Start values, and whether they come from exact portfolios (or else the cross-section)."""
+        with quiet():
+            warm = warm_starts(self)
+            return warm or candidates(self), bool(warm)
 
     def ranked_starts(self, problem: EstimationProblem) -> list[Array]:
         """Return all start values, the highest likelihood first; see the function `ranked_starts`."""
         with quiet():
-            problem.memory["ranked"] = ranked_starts(self, problem, *self._candidates())
+            problem.memory["ranked"] = ranked_starts(self, problem, *self._base_starts)
         return list(problem.memory["ranked"])
 
     def default_start(self, problem: EstimationProblem) -> Array:
         """Return start values of the free parameters."""
-        found, _ = self._candidates()
+        found, _ = self._base_starts
         if not found:
             raise DataError(
                 "The sample is too short for default start values",
@@ -579,7 +568,7 @@ class ATSM(StateSpaceModel[ATSMResults]):
     def check_sample(self) -> None:
         """Raise `DataError` where the sample cannot support the model."""
         check_series(self.endog, list(self.endog_names), self.k_factors, enough=self.k_factors + 2)
-        check_factors(self.endog[:, : self.panel.n_seen])
+        check_factors(self.endog[:, : self.panel.n_seen], "factors" if self.panel.factor_names else "macro")
 
 
 def time_last(value: Array, ndim: int) -> Array:

@@ -21,17 +21,8 @@ from .observed import check_with_macro
 from .panel import Panel, is_word
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "dai-singleton-pairs", "afns", "dns")
-_OTHERS = (
-    "K_P",
-    "kappa_P",
-    "lambda_0",
-    "lambda_1",
-    "K_macro",
-    "kappa_macro",
-    "obs_cov",
-    "survey_cov",
-    "initial_state",
-)
+_PHYSICAL = ("K_P", "kappa_P", "lambda_0", "lambda_1", "K_macro", "kappa_macro")
+_OTHERS = (*_PHYSICAL, "obs_cov", "survey_cov", "initial_state")
 COVARIANCES = frozenset({"obs_cov", "state_cov", "survey_cov"})
 
 
@@ -52,9 +43,6 @@ def _explained(method: Callable[..., Any], name: str) -> Callable[..., Any]:
     """Return a function whose errors about its arguments contain its public name and its arguments."""
     signature = inspect.signature(method)
     _, *known = signature.parameters
-    several = [each.kind for each in signature.parameters.values()]
-    if inspect.Parameter.VAR_KEYWORD in several or inspect.Parameter.VAR_POSITIONAL in several:
-        return method
 
     @functools.wraps(method)
     def _call(*args: Any, **kwargs: Any) -> Any:

@@ -200,9 +200,9 @@ class Curves:
         intercept, slope = of(q.K, q.kappa, cov, q.delta_0, q.delta_1, tau, at.period)
         return Affine(intercept, padded(slope, len(at.cov)))
 
-    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
-        """Return rates that are priced with the drift under P."""
-        at, q = self.dynamics, self.dynamics.pricing
+    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, risk_neutral: bool) -> Affine:
+        """Return rates that are priced with the drift under P, with convexity if they are risk-neutral."""
+        at, q, convexity = self.dynamics, self.dynamics.pricing, self.convexity if risk_neutral else 0.0
         delta_1 = padded(q.delta_1, len(at.cov))
         return Affine(*of(at.K_P, at.kappa_P, at.cov * convexity, q.delta_0, delta_1, tau, at.period))
 
@@ -216,25 +216,26 @@ class Curves:
 
     def risk_neutral_yields(self, tau: Array) -> Affine:
         """Return the yields if the price of risk were zero, priced with (K_P, kappa_P)."""
-        return self._expected(loadings, tau, self.convexity)
+        return self._expected(loadings, tau, True)
 
     def average_short_rate(self, horizon: Array) -> Affine:
         """Return (1/h) int_0^h E_t[r_{t+s}] ds under P."""
-        return self._expected(loadings, horizon, 0.0)
+        return self._expected(loadings, horizon, False)
 
     def short_rate_ahead(self, horizon: Array) -> Affine:
         """Return E_t[r_{t+h}] under P."""
-        return self._expected(forward_loadings, horizon, 0.0)
+        return self._expected(forward_loadings, horizon, False)
 
     def term_premium(self, tau: Array, risk_neutral: bool) -> Affine:
         """Return yields minus the average expected short rate, or minus risk-neutral yields."""
-        convexity = self.convexity if risk_neutral else 0.0
-        return self.yields(tau) - self._expected(loadings, tau, convexity)
+        return self.yields(tau) - self._expected(loadings, tau, risk_neutral)
 
-    def forward_premium(self, tau: Array, risk_neutral: bool) -> Affine:
+    def forward_premium(self, tau: Array, risk_neutral: bool, tenor: float | None = None) -> Affine:
         """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
-        convexity = self.convexity if risk_neutral else 0.0
-        return self.forwards(tau) - self._expected(forward_loadings, tau, convexity)
+        if tenor is not None:
+            far = self.term_premium(tau + tenor, risk_neutral) * ((tau + tenor) / tenor)
+            return far - self.term_premium(tau, risk_neutral) * (tau / tenor)
+        return self.forwards(tau) - self._expected(forward_loadings, tau, risk_neutral)
 
     def ahead(self, horizon: Array) -> Discretisation:
         """Return the exact P-distribution of the factors after horizons (h,), stacked."""
@@ -387,9 +388,9 @@ class PeriodCurves(Curves):
     def _priced(self, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         return self._with_errors(super()._priced(of, self._whole(tau)), of, tau)
 
-    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, convexity: float) -> Affine:
-        out = super()._expected(of, self._whole(tau), convexity)
-        return self._with_errors(out, of, tau) if convexity else out
+    def _expected(self, of: Callable[..., tuple[Array, Array]], tau: Array, risk_neutral: bool) -> Affine:
+        out = super()._expected(of, self._whole(tau), risk_neutral)
+        return self._with_errors(out, of, tau) if risk_neutral else out
 
     def _with_errors(self, rates: Affine, of: Callable[..., tuple[Array, Array]], tau: Array) -> Affine:
         """Subtract the convexity of the return errors."""
@@ -409,8 +410,8 @@ _SHRINK = 0.01
 """Decrease of the share of the correction in each step of Kilian's (1998) shrinkage."""
 
 
-@dataclass(frozen=True, repr=False)
-class BiasCorrection(Displayed):
+@dataclass(frozen=True)
+class BiasCorrection:
     """
     A transition matrix after bias correction.
 
@@ -418,36 +419,16 @@ class BiasCorrection(Displayed):
     ----------
     transition : ndarray, (k, k)
         Phi - share * bias.
-    bias : ndarray, (k, k)
-        Estimate of E[Phi-hat] - Phi.
     share : float
         Share of the bias that is subtracted. It is below one if the full correction would leave the unit
-        circle.
-    before, after : float
-        Modulus of the slowest root before and after the correction.
-    method : str
-        "analytic" or "bootstrap".
+        circle, and zero if Phi itself is outside.
+    line : str
+        Line of the summary about the correction.
     """
 
     transition: Array
-    bias: Array
     share: float
-    before: float
-    after: float
-    method: str
-
-    @property
-    def line(self) -> str:
-        """Line of the summary about the correction."""
-        how = {"analytic": "Pope 1990", "bootstrap": "bootstrap"}[self.method]
-        text = (
-            f"P-dynamics corrected for the bias of least squares ({how}): slowest root of a period "
-            f"{self.before:.4f} before, {self.after:.4f} after"
-        )
-        if not self.share:
-            return f"{text}; a root outside the unit circle has no correction."
-        shrunk = f", {100 * self.share:.3g} % of the correction (Kilian 1998)" if self.share < 1.0 else ""
-        return f"{text}{shrunk}. Standard errors are those of the estimates before the correction."
+    line: str
 
 
 def analytic_bias(Phi: Array, cov: Array, periods: int) -> Array:
@@ -527,13 +508,23 @@ def bias_corrected(
         )
     before = spectral_radius(Phi)
     if not before < 1.0:
-        return BiasCorrection(Phi, np.zeros_like(Phi), 0.0, before, before, known)
-    if known == "analytic":
-        bias = analytic_bias(Phi, cov, nobs - 1)
+        bias, share = np.zeros_like(Phi), 0.0
+    elif known == "analytic":
+        bias, share = analytic_bias(Phi, cov, nobs - 1), 1.0
     else:
-        bias = bootstrap_bias(Phi, cov, nobs - 1, count, rng)
-    share = factor = 1.0
-    while not spectral_radius(Phi - share * bias) < 1.0:
+        bias, share = bootstrap_bias(Phi, cov, nobs - 1, count, rng), 1.0
+    factor = 1.0
+    while share and not spectral_radius(Phi - share * bias) < 1.0:
         share, factor = share * factor, factor - _SHRINK
     out = Phi - share * bias
-    return BiasCorrection(out, bias, share, before, spectral_radius(out), known)
+    how = {"analytic": "Pope 1990", "bootstrap": "bootstrap"}[known]
+    line = (
+        f"P-dynamics corrected for the bias of least squares ({how}): slowest root of a period "
+        f"{before:.4f} before, {spectral_radius(out):.4f} after"
+    )
+    if not share:
+        return BiasCorrection(out, share, f"{line}; a root outside the unit circle has no correction.")
+    shrunk = f", {100 * share:.3g} % of the correction (Kilian 1998)" if share < 1.0 else ""
+    return BiasCorrection(
+        out, share, f"{line}{shrunk}. Standard errors are those of the estimates before the correction."
+    )

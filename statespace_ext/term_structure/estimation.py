@@ -17,7 +17,7 @@ from ..engine.system import System
 from ..engine.system_score import SystemScore
 from ..exceptions import EstimationError, UnsupportedError
 from ..fit.fit import INTERRUPTED, best_so_far, estimate
-from ..fit.objective import FitResult
+from ..fit.objective import FitResult, scale_from
 from ..fit.problem import EstimationProblem, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
@@ -409,7 +409,8 @@ class NumericalUpdates(LinearGaussianUpdates):
         if not moving.any():
             return params, moments
         z = self.layout.unconstrain(params)
-        scale = self._scale(expected, params)[moving]
+        least = np.maximum(np.abs(z), 1e-3)
+        scale = scale_from(self.layout, params, self.information(params, moments), least)[moving]
         value, _ = expected.value_and_gradient(params)
 
         def _objective(w: Array) -> tuple[float, Array]:
@@ -426,8 +427,6 @@ class NumericalUpdates(LinearGaussianUpdates):
         found = scipy.optimize.minimize(  # type: ignore[call-overload]
             _objective, np.zeros(len(scale)), jac=True, method="L-BFGS-B", options=options
         )
-        if not found.fun < 0:
-            return params, moments
         out = np.array(z)
         out[moving] += scale * found.x
         new = self.layout.constrain(out)
@@ -451,16 +450,11 @@ class NumericalUpdates(LinearGaussianUpdates):
         out, here = np.zeros(len(params)), expected.value_and_gradient(params)[1]
         noise = set(self.layout.index["obs_cov"].tolist())
         for i, step in enumerate(_STEP * self._sizes(params)):
-            move = np.zeros(len(params))
-            move[i] = step
-            try:
-                if i in noise:
-                    ahead = expected.gradient_of_noise(params + move)[i]
-                else:
-                    ahead = expected.value_and_gradient(params + move)[1][i]
-            except NOT_HERE:
-                continue
-            out[i] = max((here[i] - ahead) / step, 0.0)
+            at = np.array(params)
+            at[i] += step
+            with suppress(*NOT_HERE):
+                ahead = expected.gradient_of_noise(at) if i in noise else expected.value_and_gradient(at)[1]
+                out[i] = max((here[i] - ahead[i]) / step, 0.0)
         index, rows = self.layout.index["initial_state"], self.layout.blocks["initial_state"].rows
         out[index] = np.diag(moments.initial_information)[rows]
         return out
@@ -473,16 +467,6 @@ class NumericalUpdates(LinearGaussianUpdates):
             block, deviations = self.layout.blocks[key], np.sqrt(np.diag(at[key]))
             out[self.layout.index[key]] = deviations[block.rows] * deviations[block.columns]
         return np.where(out > 0, out, _LEAST_SIZE)
-
-    def _scale(self, expected: ExpectedLoglike, params: Array) -> Array:
-        """Return one over the square root of the information, by unconstrained parameter."""
-        information = self.information(params, expected.moments)
-        z = self.layout.unconstrain(params)
-        out = np.array(information)
-        for transform, places in self.layout.transforms:
-            jacobian = transform.jacobian(z[places])
-            out[places] = np.einsum("ij,i,ij->j", jacobian, information[places], jacobian)
-        return np.where(out > 0, 1.0 / np.sqrt(np.where(out > 0, out, 1.0)), np.maximum(np.abs(z), 1e-3))
 
 
 class ExpectedLoglike:

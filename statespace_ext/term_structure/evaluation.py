@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,13 +68,10 @@ def forecast_horizons(
 class Forecasts(ImpliedReturns):
     """Mixin with forecasts of yields from the end of the sample."""
 
-    def _last(self) -> tuple[Array, Array]:
-        """Return the mean and covariance of the factors at the last date."""
-        raise NotImplementedError
-
-    def _error_variances(self) -> Array:
-        """Return the variances of the measurement errors."""
-        raise NotImplementedError
+    _last: Callable[[], tuple[Array, Array]]
+    """Function that returns the mean and covariance of the factors at the last date."""
+    _error_variances: Callable[[], Array]
+    """Function that returns the variances of the measurement errors."""
 
     def forecast_yields(
         self,
@@ -118,11 +115,11 @@ class Forecasts(ImpliedReturns):
                 lambda at: model.curves(at).yields_ahead(tau, h), last[None], trials.by_state[-1:]
             )
             variance = variance + moved.reshape(variance.shape)
-        labels: Any = {"index": index}
-        labels["columns"] = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
+        columns = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")
         if own:
             variance = variance + self._error_variances()
-        return Rates(pd.DataFrame(rates.mean(means), **labels), pd.DataFrame(np.sqrt(variance), **labels))
+        se = pd.DataFrame(np.sqrt(variance), index, columns)
+        return Rates(pd.DataFrame(rates.mean(means), index, columns), se)
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,14 +163,12 @@ class YieldEvaluation(Displayed):
             correction of Harvey, Leybourne & Newbold (1997). Positive values favour the model.
         """
         rows = {}
-        for step in self.steps:
-            model, other = (self.errors[method][step] for method in (MODEL, self.benchmark))
-            for name in model:
-                seen = model[name].notna() & other[name].notna()
-                own, beside = model[name][seen].to_numpy(), other[name][seen].to_numpy()
-                rmse = [float(np.sqrt(np.mean(each**2))) if len(each) else np.nan for each in (own, beside)]
-                dm, p_value = diebold_mariano(beside**2 - own**2, step)
-                rows[step, name] = (len(own), *rmse, rmse[0] / rmse[1] if rmse[1] else np.nan, dm, p_value)
+        for step, name in self.errors[MODEL]:
+            pair: Any = [(method, step, name) for method in (MODEL, self.benchmark)]
+            both = self.errors[pair].dropna().to_numpy()
+            own, beside = np.sqrt(np.mean(both**2, axis=0)) if len(both) else (np.nan, np.nan)
+            dm, p_value = diebold_mariano(both[:, 1] ** 2 - both[:, 0] ** 2, step)
+            rows[step, name] = (len(both), own, beside, own / beside if beside else np.nan, dm, p_value)
         index = pd.MultiIndex.from_tuples(list(rows), names=["step", "yield"])
         columns = ["n", "rmse", "rmse_benchmark", "ratio", "dm", "p_value"]
         return pd.DataFrame(list(rows.values()), index, columns)

@@ -6,6 +6,8 @@ They have the same likelihood if the Q-roots are real and distinct.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import scipy.optimize
 
@@ -155,8 +157,14 @@ class Portfolios(Normalisation):
         centred, X = y - y.mean(axis=0), P - P.mean(axis=0)
 
         def _errors(roots: Array) -> Array:
-            B = self._yield_loadings(roots)
-            return (centred - X @ B.T).ravel() if B is not None else np.full(centred.size, 1e3 * np.std(y))
+            """Return the errors given the portfolios; large ones where the loadings do not exist."""
+            K, kappa = self._latent(self.from_roots(roots))
+            real = np.linalg.eigvals(K).real
+            with suppress(np.linalg.LinAlgError):
+                if np.min(real) >= -1.0 and np.max(real) <= _LARGEST_ROOT:
+                    B = self._of_latent(K, kappa, np.zeros_like(K))[1]
+                    return (centred - X @ (B @ np.linalg.inv(self.weights @ B)).T).ravel()
+            return np.full(centred.size, 1e3 * np.std(y))
 
         found: list[tuple[float, Array]] = []
         for first in self._searches():
@@ -172,18 +180,6 @@ class Portfolios(Normalisation):
                 drift = self.mean_fit({**at, "state_cov": cov}, y, P)
                 out.append(({**at, self.drift: drift}, P))
         return out
-
-    def _yield_loadings(self, roots: Array) -> Array | None:
-        """Return the loadings B of the yields on the portfolios, or None if they do not exist."""
-        K, kappa = self._latent(self.from_roots(roots))
-        real = np.linalg.eigvals(K).real
-        if np.min(real) < -1.0 or np.max(real) > _LARGEST_ROOT:
-            return None
-        B = self._of_latent(K, kappa, np.zeros_like(K))[1]
-        try:
-            return np.asarray(B @ np.linalg.inv(self.weights @ B))
-        except np.linalg.LinAlgError:
-            return None
 
     def yields_on_portfolios(self, at: Values) -> tuple[Array, Array]:
         """Return the loadings of the yields on the portfolios, computed from those on the latent factors."""
@@ -378,12 +374,9 @@ class DaiSingleton(Normalisation):
         rotation = rotation * np.where(delta < 0, -1.0, 1.0)
         K_Q = self._cleaned(rotation @ at["K_Q"] @ rotation.T)
         out = {**at, "K_Q": K_Q, "delta_1": rotation @ at["delta_1"]}
-        for key in ("K_P", "lambda_1"):
-            if key in at:
-                out[key] = rotation @ at[key] @ rotation.T
-        for key in ("kappa_P", "lambda_0", "initial_state"):
-            if key in at:
-                out[key] = rotation @ at[key]
+        vectors = at.keys() & {"kappa_P", "lambda_0", "initial_state"}
+        out.update({key: rotation @ at[key] for key in vectors})
+        out.update({key: rotation @ at[key] @ rotation.T for key in at.keys() & {"K_P", "lambda_1"}})
         return out
 
     def form(self, pricing: Pricing, cov: Array) -> tuple[Values, Array, Array]:

@@ -9,7 +9,7 @@ implied factors. The model and the fit use only the interface of `Normalisation`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -155,12 +155,9 @@ def assembled(
         X = least_squares_factors(y - A, B)
     states = np.column_stack([X, sample.macro])
     K, _, cov = sample.autoregression(states)
-    if not layout.blocks["state_cov"].is_fixed:
-        cov = in_structure(layout.blocks["state_cov"], values.get("state_cov", cov))
-        values["state_cov"] = cov
-    else:
-        cov = layout.blocks["state_cov"].fixed
-    pricing = model.norm.pricing({**values, "state_cov": cov})
+    cov = in_structure(layout.blocks["state_cov"], values.get("state_cov", cov))
+    values["state_cov"] = cov
+    pricing = model.norm.pricing(values)
     values.update(physical(model, K, states.mean(axis=0), cov, pricing))
     A, B = sample.loadings(pricing, cov)
     errors = y - A - X @ B.T
@@ -181,11 +178,8 @@ def in_structure(block: AffineMatrix, target: Array) -> Array:
     structure = structure_of(block)
     estimate = structure.estimate(target)
     if estimate is None:
-        free = np.zeros(block.shape, bool)
-        free[block.rows, block.columns] = True
-        return np.where(free, np.diag(np.diag(target)), block.fixed)
-    places = {name: value for name, value in zip(structure.param_names, estimate, strict=True)}
-    return np.asarray(block.values(places))
+        return np.where(block.free_elements, np.diag(np.diag(target)), block.fixed)
+    return np.asarray(block.values(dict(zip(structure.param_names, estimate, strict=True))))
 
 
 def physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -> Values:
@@ -193,8 +187,7 @@ def physical(model: ATSM, K: Array, mean: Array, cov: Array, pricing: Pricing) -
     blocks = model.layout.blocks
     if "K_P" in blocks:
         block = blocks["K_P"]
-        free = np.zeros(block.shape, bool)
-        free[block.rows, block.columns] = True
+        free = block.free_elements
         K = np.where(free, K, block.fixed)
         if np.min(np.linalg.eigvals(K).real) < 0.5 * _LEAST_ROOT:  # the bound itself is rounded
             K = np.where(free, np.diag(np.maximum(np.diag(K), 2.0 * _LEAST_ROOT)), block.fixed)
@@ -421,29 +414,24 @@ class NelsonSiegel(Normalisation):
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the decay rates at local minima of the least-squares criterion, the best first."""
-
-        def _slopes(log_decay: float) -> Array:
-            return self.slopes({"decay": np.array([[np.exp(log_decay)]])}, sample)
-
-        if sample.factors is not None:
-            B, bounds = sample.regression()[1], (np.log(0.05), np.log(5.0))
-            return [self._start(lambda at: float(np.sum((_slopes(at) - B) ** 2)), bounds)]
-        y = sample.yields
+        y, observed = sample.yields, sample.factors is not None
+        regressed = sample.regression()[1] if observed else None
 
         def _error(log_decay: float) -> float:
-            B = _slopes(log_decay)
-            return float(np.sum((y - least_squares_factors(y, B) @ B.T) ** 2))
+            B = self.slopes({"decay": np.array([[np.exp(log_decay)]])}, sample)
+            away = B - regressed if observed else y - least_squares_factors(y, B) @ B.T
+            return float(np.sum(away**2))
 
         grid = np.log(_DECAYS)
         values = np.array([_error(at) for at in grid])
         inner = [i for i in range(1, len(grid) - 1) if values[i] <= min(values[i - 1], values[i + 1])]
         places = sorted(inner or [int(np.argmin(values[1:-1])) + 1], key=lambda i: values[i])
-        return [self._start(_error, (grid[i - 1], grid[i + 1])) for i in places]
-
-    @staticmethod
-    def _start(error: Callable[[float], float], bounds: tuple[float, float]) -> Start:
-        found = scipy.optimize.minimize_scalar(error, bounds=bounds, method="bounded").x
-        return {"decay": np.array([[float(np.exp(found))]])}, None
+        out: list[Start] = []
+        for i in places:
+            bounds = grid[i - 1], grid[i + 1]
+            found = scipy.optimize.minimize_scalar(_error, bounds=bounds, method="bounded").x
+            out.append(({"decay": np.array([[float(np.exp(found))]])}, None))
+        return out
 
 
 class Observed(Normalisation):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..engine.validation import regressor_frame, regressor_names
+from ..engine.validation import check_regressors, regressor_frame, regressor_names
 from ..exceptions import DataError, SpecificationError
 from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array
@@ -126,17 +126,17 @@ def with_observed(
         If the arguments are invalid.
     """
     nobs, horizons, rest = len(values), np.zeros(0), pd.DataFrame(values, index=index, columns=labels)
-    if given["surveys"] is not None:
+    if given.get("surveys") is not None:
         surveys, horizons = survey_frame(given["surveys"], nobs, index, period)
         frame = rest = beside(surveys, rest, "surveys")[0]
-    if given["factors"] is not None:
+    if given.get("factors") is not None:
         own, k = regressor_frame(given["factors"], nobs, index, "factors"), given["k_factors"]
         if own.shape[1] != k:
             raise DataError(
                 "factors have the wrong number of columns", got=own.shape[1], expected=f"{k}, k_factors"
             )
         return *beside(own, rest, "factors"), [], horizons
-    if given["macro"] is None:
+    if given.get("macro") is None:
         return frame, None, [], horizons
     frame, names = beside(macro_frame(given["macro"], nobs, index), rest, "macro")
     check_macro(frame[names].to_numpy(), names, values, given["obs_cov"] == "exact-portfolios")
@@ -169,9 +169,8 @@ def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
     DataError
         If the macro factors do not have the dates of the yields, or are not finite numbers.
     """
-    frame = macro if isinstance(macro, (pd.Series, pd.DataFrame)) else np.asarray(macro)
-    if not isinstance(frame, np.ndarray) and isinstance(index, pd.Index):
-        absent = index.difference(frame.index) if index.dtype == frame.index.dtype else index[:0]
+    if isinstance(macro, (pd.Series, pd.DataFrame)) and isinstance(index, pd.Index):
+        absent = index.difference(macro.index) if index.dtype == macro.index.dtype else index[:0]
         if len(absent):
             raise DataError(
                 "macro does not have all dates of the yields",
@@ -180,12 +179,7 @@ def macro_frame(macro: Any, nobs: int, index: Any) -> Any:
                 remedy='Leave out these dates, or fill them with NaN (`macro.reindex(yields.index)`) and use '
                 'obs_cov="diagonal" or "scalar".',
             )  # fmt: skip
-    empty = np.asarray(pd.isna(frame))
-    filled = regressor_frame(
-        frame.fillna(0.0) if hasattr(frame, "fillna") else np.where(empty, 0.0, frame), nobs, index, "macro"
-    )
-    empty = empty.reshape(filled.shape)
-    return filled.mask(empty) if isinstance(filled, pd.DataFrame) else np.where(empty, np.nan, filled)
+    return regressor_frame(macro, nobs, index, "macro", may_miss=slice(None))
 
 
 def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> None:
@@ -218,6 +212,20 @@ def check_macro(macro: Array, names: list[str], yields: Array, exact: bool) -> N
                 expected="a factor that yields do not span",
                 remedy="Leave it out: the portfolios of the yields are factors already.",
             )
+
+
+def check_factors(observed: Array, name: str) -> None:
+    """
+    Raise for observed factors of which one is a linear combination of the others and a constant.
+
+    Raises
+    ------
+    DataError
+        If the factors are collinear.
+    """
+    complete = observed[~np.isnan(observed).any(axis=1)]
+    if complete.size:
+        check_regressors(complete - complete.mean(axis=0), name, with_constant=False)
 
 
 def _require_whole_dates(empty: Array, names: list[str]) -> None:

@@ -218,23 +218,22 @@ def check_units(values: Array, units: object) -> float:
     DataError
         If yields are impossible. Implausible yields cause a warning.
     """
-    if not isinstance(units, str) or units not in UNITS:
-        raise SpecificationError("units is unknown", got=repr(units), expected=f"one of {list(UNITS)}")
+    name = one_of(units, UNITS, "units")
     seen = values[~np.isnan(values)]
     middle = float(np.median(np.abs(seen))) if len(seen) else np.nan
-    share = middle / UNITS[units]
+    share = middle / UNITS[name]
     if share > _IMPOSSIBLE_DECIMAL:
         raise DataError(
-            f"Yields are too large to be {units}",
+            f"Yields are too large to be {name}",
             got=f"a median of {middle:.4g}",
-            expected=f"{0.05 * UNITS[units]:g} for five percent a year",
+            expected=f"{0.05 * UNITS[name]:g} for five percent a year",
             remedy="Pass the units of the yields, and annual rates.",
         )
     if share > _IMPLAUSIBLE_DECIMAL:
-        warn(f"The units say a median yield of {100 * share:.4g} percent a year: {_MEANT[units]}")
-    if units == "percent" and middle < _IMPLAUSIBLE_PERCENT and np.max(np.abs(seen)) < 1.0:
+        warn(f"The units say a median yield of {100 * share:.4g} percent a year: {_MEANT[name]}")
+    if name == "percent" and middle < _IMPLAUSIBLE_PERCENT and np.max(np.abs(seen)) < 1.0:
         warn(f'The units say a median yield of {middle:.4g} percent a year: is units="decimal" meant?')
-    return UNITS[units]
+    return UNITS[name]
 
 
 def time_steps(dt: object, index: object, nobs: int) -> Array:
@@ -404,7 +403,7 @@ def _own(panel: Any, name: str, given: Any) -> Any:
 
 def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     """
-    Return the panel of the arguments of `ATSM`.
+    Return the panel of the arguments of `ATSM`; those that `ACM` does not have may be absent.
 
     Raises
     ------
@@ -424,11 +423,11 @@ def parse_panel(yields: Any, dates: Any, given: Mapping[str, Any]) -> Panel:
     check_shortest(maturities, labels, float(np.median(steps)))
     if steps.ndim:
         steps = np.append(steps, steps[-1])
-    period = _period(given["time"], steps, maturities)
+    period = _period(given.get("time", "continuous"), steps, maturities)
     endog, names, macro, horizons = with_observed(given, frame, values, labels, index, period)
-    chosen = [value for value in (given["identification"], given["obs_cov"]) if isinstance(value, str)]
-    uses = chosen[:1] in (["jsz"], ["jsz-pairs"]) and names is None or "exact-portfolios" in chosen
-    weights = _weights(given["portfolio_weights"], values, k, labels, uses)
+    named, exact = given.get("identification"), is_word(given.get("obs_cov"), "exact-portfolios")
+    uses = isinstance(named, str) and named in ("jsz", "jsz-pairs") and names is None or exact
+    weights = _weights(given.get("portfolio_weights"), values, k, labels, uses)
     own = weights if uses else None
     return Panel(endog, labels, maturities, scale, steps, k, names, macro, period, horizons, weights, own)
 
@@ -445,27 +444,6 @@ def _period(time: object, steps: Array, maturities: Array) -> float | None:
         )
     whole_periods(maturities, float(steps))
     return float(steps)
-
-
-def check_factors(factors: Array) -> None:
-    """
-    Raise if an observed factor is an exact linear combination of the others.
-
-    Raises
-    ------
-    DataError
-        If the factors are collinear.
-    """
-    seen = factors[~np.isnan(factors).any(axis=1)]
-    centred = seen - seen.mean(axis=0) if len(seen) else seen
-    size = np.abs(centred).max(axis=0, initial=0.0)
-    rank = np.linalg.matrix_rank(centred / np.where(size > 0, size, 1.0)) if centred.size else 0
-    if rank < factors.shape[1]:
-        raise DataError(
-            "Observed factors are exact combinations of each other",
-            got=f"rank {rank} of {factors.shape[1]}",
-            remedy="Leave out those that the others determine.",
-        )
 
 
 def _weights(given: object, values: Array, k: int, labels: list[str], uses: bool) -> Array:

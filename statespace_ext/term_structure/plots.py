@@ -32,14 +32,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = 4
 _PANEL = (2.9, 2.0)
-_LINES: tuple[tuple[str, Any], ...] = (
-    (LINE, "-"),
-    (CONSTANT, (0, (5, 2))),
-    ("#009E73", (0, (1, 1.2))),
-    ("#CC79A7", "-."),
-    ("#E69F00", (0, (3, 1, 1, 1))),
-)
-"""Line styles that differ in colour and dashes."""
+_COLORS = (LINE, CONSTANT, "#009E73", "#CC79A7", "#E69F00")
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), "-.", (0, (3, 1, 1, 1)))
+"""Line styles, which differ in colour and dashes."""
 
 
 def _maturity_axis(axis: Axes, label: str) -> None:
@@ -76,7 +71,7 @@ class Pictures(Forecasts):
         """Plot the smoothed factors, with pointwise bands of coverage 1 - alpha."""
         names = self.model.factor_names
         own = Affine(np.zeros(len(names)), np.eye(len(names)))
-        paths = self._implied(lambda c: own, names, param_uncertainty=param_uncertainty, name="factor")
+        paths = self._implied(lambda *_: own, names, param_uncertainty=param_uncertainty, name="factor")
         words = _band_words(paths, param_uncertainty)
         return plot_factors(paths.estimate, paths.se, fig=fig, figsize=figsize, alpha=alpha, band=words)
 
@@ -95,8 +90,8 @@ class Pictures(Forecasts):
         axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
         axis.axhline(0.0, color=ZERO, linewidth=0.6)
         for i, name in enumerate(names):
-            color, dashes = _LINES[i % len(_LINES)]
-            axis.plot(tau, slopes[:, i], color=color, linestyle=dashes, linewidth=1.6, label=name)
+            style: Any = {"color": _COLORS[i % len(_COLORS)], "linestyle": _DASHES[i % len(_DASHES)]}
+            axis.plot(tau, slopes[:, i], linewidth=1.6, label=name, **style)
         marks = self.model.panel.maturities
         axis.plot(
             marks, np.zeros(len(marks)), "|", color="0.3", transform=axis.get_xaxis_transform(),

@@ -16,7 +16,6 @@ from ..engine.calendars import Calendar
 from ..exceptions import DataError, SpecificationError, shown
 from ..numerics.linear_algebra import Array
 from ..params.covariance import semidefinite_cholesky
-from ..params.layout import real_array
 from .declaration import explained
 from .dynamics import Affine, Curves
 from .panel import numbers
@@ -160,13 +159,10 @@ class ImpliedRates:
     _definition = "expected"
     """Default definition of a premium."""
 
-    def _paths(self, information_set: str) -> tuple[Array, Array]:
-        """Return means (n, k) and covariances (n, k, k) of the factors."""
-        raise NotImplementedError
-
-    def _sensitivity(self, information_set: str) -> Sensitivity:
-        """Return the derivatives of the factors by the parameters."""
-        raise NotImplementedError
+    _paths: Callable[[str], tuple[Array, Array]]
+    """Function of the information set: means (n, k) and covariances (n, k, k) of the factors."""
+    _sensitivity: Callable[[str], Sensitivity]
+    """Function of the information set: the derivatives of the factors by the parameters."""
 
     @property
     def _dates(self) -> pd.Index:
@@ -203,23 +199,28 @@ class ImpliedRates:
 
     def _implied(
         self,
-        rate: Callable[[Curves], Affine],
+        rate: Callable[..., Affine],
         columns: Any,
         date: object = None,
         information_set: str = "smoothed",
         param_uncertainty: bool = True,
+        *more: Any,
         name: str = "maturity",
     ) -> Rates:
-        """Return rates at the factors, with standard deviations."""
+        """Return ``rate(curves, columns, *more)`` at the factors, with standard deviations."""
         known = one_of(information_set, ("smoothed", "filtered"), "information_set")
         rows = rows_of(self.model.calendar, date)
         states, covs = (part[rows] for part in self._paths(known))
-        affine = rate(self.model.curves(np.asarray(self.params, dtype=float)))
+
+        def _at(params: Array) -> Affine:
+            return rate(self.model.curves(params), columns, *more)
+
+        affine = _at(np.asarray(self.params, dtype=float))
         variance = np.clip(affine.variance(covs), 0.0, None)
         if truth(param_uncertainty, "param_uncertainty"):
             trials = self._sensitivity(known)
             by_state = trials.by_state[rows]
-            variance = variance + trials.variance(lambda at: rate(self.model.curves(at)), states, by_state)
+            variance = variance + trials.variance(_at, states, by_state)
         labels: Any = {"index": self._dates[rows], "columns": pd.Index(columns, name=name)}
         return Rates(pd.DataFrame(affine.mean(states), **labels), pd.DataFrame(np.sqrt(variance), **labels))
 
@@ -245,7 +246,7 @@ class ImpliedRates:
             As in the class.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(lambda c: c.yields(tau), tau, date, information_set, param_uncertainty)
+        return self._implied(Curves.yields, tau, date, information_set, param_uncertainty)
 
     def forward_curve(
         self,
@@ -262,12 +263,12 @@ class ImpliedRates:
         In discrete time these are forward rates over one period that begins in tau years.
         """
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(lambda c: c.forwards(tau), tau, date, information_set, param_uncertainty)
+        return self._implied(Curves.forwards, tau, date, information_set, param_uncertainty)
 
     @property
     def short_rate(self) -> Rates:
         """The short rate r_t = delta_0 + delta_1'X_t."""
-        return self._implied(lambda c: c.short_rate(), np.zeros(1))
+        return self._implied(lambda c, _: c.short_rate(), np.zeros(1))
 
     def expected_short_rate(
         self,
@@ -295,7 +296,7 @@ class ImpliedRates:
         """
         h = years(horizon, "horizon", self.model, extrapolate)
         rate = Curves.average_short_rate if truth(average, "average") else Curves.short_rate_ahead
-        return self._implied(lambda c: rate(c, h), h, date, information_set, param_uncertainty, "horizon")
+        return self._implied(rate, h, date, information_set, param_uncertainty, name="horizon")
 
     def risk_neutral_yields(
         self,
@@ -309,9 +310,7 @@ class ImpliedRates:
         """Return the yields if the price of risk were zero; arguments as in `yield_curve`."""
         self._require_prices("risk-neutral yields")
         tau = years(maturities, "maturities", self.model, extrapolate)
-        return self._implied(
-            lambda c: c.risk_neutral_yields(tau), tau, date, information_set, param_uncertainty
-        )
+        return self._implied(Curves.risk_neutral_yields, tau, date, information_set, param_uncertainty)
 
     def term_premium(
         self,
@@ -341,9 +340,7 @@ class ImpliedRates:
         """
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
-        return self._implied(
-            lambda c: c.term_premium(tau, neutral), tau, date, information_set, param_uncertainty
-        )
+        return self._implied(Curves.term_premium, tau, date, information_set, param_uncertainty, neutral)
 
     def forward_premium(
         self,
@@ -385,15 +382,10 @@ class ImpliedRates:
         neutral = self._neutral(definition)
         tau = years(maturity, "maturity", self.model, extrapolate)
         span = None if tenor is None else one_time(tenor, "tenor", self.model, extrapolate)
-        end = None if span is None else years(tau + span, "maturity + tenor", self.model, extrapolate)
-
-        def _premium(curves: Curves) -> Affine:
-            if span is None or end is None:
-                return curves.forward_premium(tau, neutral)
-            near, far = curves.term_premium(tau, neutral), curves.term_premium(end, neutral)
-            return (far * (end / span)) - (near * (tau / span))
-
-        return self._implied(_premium, tau, date, information_set, param_uncertainty)
+        if span is not None:
+            years(tau + span, "maturity + tenor", self.model, extrapolate)
+        known = date, information_set, param_uncertainty
+        return self._implied(Curves.forward_premium, tau, *known, neutral, span)
 
     def zero_prices(self, maturities: object, date: Any = None, *, extrapolate: bool = False) -> pd.DataFrame:
         """
@@ -438,7 +430,7 @@ class ImpliedRates:
             step = np.array([float(np.mean(model.panel.steps))])
             shocks = semidefinite_cholesky(curves.ahead(step).cov[0])
         else:
-            move = real_array(impulse, "The elements of impulse")
+            move = numbers(impulse, "The elements of impulse must be real numbers")
             if move.shape != (len(names),) or not np.all(np.isfinite(move)):
                 raise SpecificationError(
                     "impulse cannot be used", got=move.shape, expected=f"{len(names)} numbers"
@@ -494,9 +486,7 @@ class ImpliedReturns(ImpliedRates):
             As in the class.
         """
         tau, h = self._held(maturities, holding_period, extrapolate)
-        return self._implied(
-            lambda c: c.expected_excess_returns(tau, h), tau, date, information_set, param_uncertainty
-        )
+        return self._implied(Curves.expected_excess_returns, tau, date, information_set, param_uncertainty, h)
 
     def sharpe_ratios(
         self,
@@ -531,9 +521,7 @@ class ImpliedReturns(ImpliedRates):
             As in the class.
         """
         (tau, h), scale = self._held(maturities, holding_period, extrapolate), self.model.panel.scale
-        return self._implied(
-            lambda c: c.sharpe_ratios(tau, h, scale), tau, date, information_set, param_uncertainty
-        )
+        return self._implied(Curves.sharpe_ratios, tau, date, information_set, param_uncertainty, h, scale)
 
     def price_of_risk(
         self, date: object = None, *, information_set: str = "smoothed", param_uncertainty: bool = True
@@ -559,7 +547,7 @@ class ImpliedReturns(ImpliedRates):
         self._require_prices("prices of risk")
         shocks = self.model.factor_names[: self.model.k_factors]
         return self._implied(
-            lambda c: c.price_of_risk(), shocks, date, information_set, param_uncertainty, "shock"
+            lambda c, _: c.price_of_risk(), shocks, date, information_set, param_uncertainty, name="shock"
         )
 
     def _held(self, maturities: object, holding_period: Any, extrapolate: bool) -> tuple[Array, float]:

@@ -48,7 +48,7 @@ def _require_free_dynamics(results: ATSMResults) -> None:
 
 
 class EstimatedFactors(Pictures, StateSpaceResults):
-    """Part of `ATSMResults` with the factors and their derivatives by the parameters."""
+    """Part of `ATSMResults` with the factors, their derivatives by the parameters, and new data."""
 
     @property
     def factors(self) -> Factors:
@@ -70,9 +70,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
         places = np.setdiff1d(self._free_places, model.layout.positions(self.boundary))
         cov = np.asarray(self.params_cov.cov)[np.ix_(places, places)]
         key = f"{information_set}_by_params"
-        if "difference_steps" not in self._cache:
-            self._cache["difference_steps"] = model.difference_steps(params)
-        steps = self._cache["difference_steps"]
+        steps = self._difference_steps
 
         def _path(trial: Array) -> Array:
             if information_set == "smoothed":
@@ -131,9 +129,7 @@ class EstimatedFactors(Pictures, StateSpaceResults):
                 remedy='Use identification="afns", or definition="expected".',
             )
 
-
-class NewData(EstimatedFactors):
-    """Part of `ATSMResults` for new data and prediction with dates that statsmodels does not support."""
+    # -- new data: prediction with dates that statsmodels does not support ----------------------------------
 
     @property
     def _own_dates(self) -> bool:
@@ -191,15 +187,14 @@ class NewData(EstimatedFactors):
         return super().simulate(count, *args, **kwargs)
 
     def _check_inside(self, outside: int) -> None:
-        if outside and self.model.panel.steps.ndim:
-            raise UnsupportedError(
-                "The length of a period after irregular dates is unknown",
-                got=f"{outside} periods",
-                remedy="Use `forecast_yields` with dates= or horizons=.",
+        if outside:
+            self.model.panel.require_regular(
+                f"The length of a period after irregular dates is unknown ({outside} periods)",
+                "Use `forecast_yields` with dates= or horizons=.",
             )
 
 
-class ATSMResults(NewData):
+class ATSMResults(EstimatedFactors):
     """
     Results of fitting (or of filtering and smoothing) an `ATSM`.
 

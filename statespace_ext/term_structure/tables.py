@@ -129,13 +129,11 @@ def axes_of(model: ATSM, key: str) -> Axes:
 
 def elements(model: ATSM) -> list[tuple[str, str, str, int]]:
     """Return matrix, row, column and position of the elements in a table."""
-    block, out = model.layout.blocks["obs_cov"], []
-    errors = np.zeros(block.shape, bool)
-    errors[block.rows, block.columns] = block.rows >= block.columns
+    errors, out = model.layout.blocks["obs_cov"].free_elements, []
     for key in (*chain.from_iterable(BLOCKS.values()), "obs_cov"):
         rows, columns = axes_of(model, key)
         part = errors if key == "obs_cov" else np.ones((len(rows), len(columns)), bool)
-        places = np.argwhere(np.tril(part) if key == "Sigma" else part)
+        places = np.argwhere(np.tril(part) if key in ("Sigma", "obs_cov") else part)
         out += [(key, rows[i], columns[j], i * len(columns) + j) for i, j in places]
     return out
 
@@ -322,14 +320,12 @@ def _derived(results: StateSpaceResults) -> pd.DataFrame:
     """Return the quantities that the normalisation derives from its parameters."""
     norm, layout = results.model.norm, results.model.layout
     names = list(norm.derived(layout.matrices(np.asarray(results.params, dtype=float))))
-    if not names:
-        return pd.DataFrame({"term": [], "estimate": [], "std_error": []})
 
     def _values(params: Array) -> Array:
         found = norm.derived(layout.matrices(params))
         return np.array([found[name] for name in names])
 
-    estimate, se = results._with_errors(_values)
+    estimate, se = results._with_errors(_values) if names else ([], [])
     return pd.DataFrame({"term": names, "estimate": estimate, "std_error": se})
 
 
@@ -414,13 +410,11 @@ def ridge_lines(results: StateSpaceResults) -> list[str]:
     """
     cov = np.asarray(results.params_cov.cov)
     known = np.flatnonzero(np.isfinite(np.diag(cov)))
-    if len(known) < 2:
-        return []
     try:
         information = np.linalg.inv(cov[np.ix_(known, known)])
         scale = 1.0 / np.sqrt(np.diag(information))
         (least, *_), vectors = np.linalg.eigh(symmetrize(information * scale[:, None] * scale))
-    except NOT_HERE:
+    except NOT_HERE:  # also where no parameter has a variance
         return []
     if not least < _RIDGE:
         return []

@@ -206,6 +206,8 @@ def test_the_band_of_a_premium_is_the_delta_method() -> None:
 def test_tables_and_pictures() -> None:
     res = fit()
     assert list(res.tidy()["term"]) == res.model.param_names == list(res.bse.index)
+    assert_allclose(res.conf_int(0.1), res.tidy(0.1)[["conf_low", "conf_high"]], rtol=1e-12)
+    assert repr(res) == f"<ACMResults: {res.model}>" and f"{res.nobs} periods" in repr(res)
     text = str(res.summary())
     assert all(word in text for word in ("lambda_1.PC1.PC2", "Three least-squares regressions", "asymptotic"))
     table = res.mean_reversion

@@ -291,7 +291,7 @@ def test_collinear_observed_factors() -> None:
     X = 0.01 * rng.standard_normal((30, 3)).cumsum(axis=0)
     X[:, 2] = X[:, 0] + X[:, 1]
     model = sse.ATSM(yields, TAU, factors=X)
-    with pytest.raises(sse.DataError, match="rank 2 of 3"):
+    with pytest.raises(sse.DataError, match="factors is collinear: got rank 2; expected rank 3"):
         model.fit()
 
 
