@@ -199,33 +199,9 @@ def _radius(elements: bytes, k: int) -> float:
     return float(np.max(np.abs(np.linalg.eigvals(transition)), initial=0.0))
 
 
-_SQUARINGS = 8
-"""Number of squarings up to which the norm of a power costs less than the eigenvalues."""
-_DIVERGED = 1e100
-"""Squared norm of a power of a matrix above which the next one may overflow."""
-
-
 def is_stable(transition: Array) -> bool:
-    """
-    Return whether the spectral radius is below `STABILITY_LIMIT`.
-
-    It is if a power of T has a small norm. Otherwise the eigenvalues decide.
-    """
-    return _has_small_power(np.array(transition, dtype=float).tobytes(), len(transition)) or (
-        spectral_radius(transition) < STABILITY_LIMIT
-    )
-
-
-@lru_cache(maxsize=8)
-def _has_small_power(elements: bytes, k: int) -> bool:
-    """Return whether the norm of a power of T is below 1/2; an M-step asks it of the same matrix."""
-    power = np.frombuffer(elements).reshape(k, k)
-    for _ in range(_SQUARINGS):
-        size = np.vdot(power, power)
-        if size < 0.25 or not size < _DIVERGED:
-            return bool(size < 0.25)
-        power = power @ power
-    return False
+    """Return whether the spectral radius is below `STABILITY_LIMIT`."""
+    return spectral_radius(transition) < STABILITY_LIMIT
 
 
 def is_positive_definite(matrix: Array) -> bool:

@@ -42,10 +42,10 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
     """
     Solve P = T P T' + W, or the adjoint equation P = T' P T + W.
 
-    A few states take one linear system for all elements. For a diagonal T each element of P has its own
-    equation. Another stable matrix takes some doublings. The last two solutions are put into the equation.
-    Where one does not fit to rounding, as for a transition that is not stable, scipy solves it. The factors
-    of the linear system, and the powers of doubling, are computed once for both equations at a T.
+    A few states take one linear system for all elements, more of them some doublings, whose solution is put
+    into the equation. Where it does not fit to rounding, as for a transition that is not stable, scipy solves
+    it. The factors of the linear system, and the powers of doubling, are computed once for both equations at
+    a T.
 
     Parameters
     ----------
@@ -61,10 +61,9 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
         return few
     step = transition.T if adjoint else transition
     with quiet():
-        for solution in (_of_diagonal, _by_doubling):
-            cov = solution(transition, selected_cov, adjoint)
-            if cov is not None and stationarity_error(cov, step, selected_cov) <= _ROUNDING:
-                return cov
+        cov = _by_doubling(transition, selected_cov, adjoint)
+        if cov is not None and stationarity_error(cov, step, selected_cov) <= _ROUNDING:
+            return cov
     each = selected_cov.reshape(-1, *step.shape)
     solutions = np.array([scipy.linalg.solve_discrete_lyapunov(step, W) for W in each])
     return symmetrize(solutions.reshape(selected_cov.shape))
@@ -125,15 +124,7 @@ def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> fl
     return largest if math.isfinite(largest) else np.inf
 
 
-def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
-    """Solve P = T P T' + W for a diagonal T, which is its own adjoint."""
-    phi = transition.diagonal()
-    if np.count_nonzero(transition) != np.count_nonzero(phi):
-        return None
-    return symmetrize(selected_cov / (1.0 - np.outer(phi, phi)))
-
-
-def _of_few(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
+def _of_few(transition: Array, selected_cov: Array, adjoint: bool) -> Array | None:
     """
     Solve (I - T kron T) vec P = vec W; None if there are many states, no solution, or large elements.
 
@@ -160,7 +151,7 @@ def _kronecker_factors(elements: bytes, dtype: str, k: int) -> tuple[Array, Arra
     return None if failed else (factors, pivots)
 
 
-def _by_doubling(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
+def _by_doubling(transition: Array, selected_cov: Array, adjoint: bool) -> Array | None:
     """Return W + T W T' + T^2 W T^2' + ..., twice as many terms at each step; W is one matrix or a stack."""
     powers = _powers(transition.tobytes(), transition.dtype.char, len(transition))
     if powers is None:
