@@ -39,14 +39,16 @@ _MEANS = ("obs_intercept", "design", "state_intercept", "transition")
 _COVARIANCES = ("obs_cov", "state_cov")
 
 
-def _diffuse_states(model: Any) -> np.ndarray:
-    """Return which states have a diffuse start, exactly or approximately; ``model.ssm`` is up to date."""
-    out = np.diag(model.ssm.initialization(model=model.ssm)[1]) > 0
-    if model.current_initialization == "approximate_diffuse":
-        out[:] = True
-        out[model.initialized_structure.stationary] = False
-    elif model.user_initialization is None and hasattr(model, "starts"):
-        out |= model.starts == "approximate_diffuse"
+def diffuse_states(model: Any) -> np.ndarray:
+    """Return which states have a diffuse start, exactly or approximately."""
+    user, vague = model.user_initialization, ("diffuse", "approximate_diffuse")
+    if user is None and hasattr(model, "starts"):
+        return np.isin(model.starts, vague)
+    if model.current_initialization == "custom":
+        return np.diag(user(model=model.ssm)[1]) > 0
+    out = np.full(model.k_states, model.current_initialization in vague)
+    if user is None and hasattr(model, "structure"):
+        out[model.structure.stationary] = False
     return out
 
 
@@ -71,7 +73,7 @@ class Parametric:
             model.update(params, transformed=True, includes_fixed=True)
             self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
             mean, _, cov = (np.array(part) for part in model.ssm.initialization(model=model.ssm))
-            unknown = _diffuse_states(model)
+            unknown = diffuse_states(model)
             if unknown.any():
                 res = model.smooth(params, includes_fixed=True, cov_type="none")
                 mean, cov = (
@@ -132,7 +134,7 @@ class Innovations:
         with model.preserved(), quiet():
             model.update(params, transformed=True, includes_fixed=True)
             self.at = {name: np.array(getattr(model.ssm, name)) for name in MATRICES}
-            diffuse = np.any(_diffuse_states(model))
+            diffuse = np.any(diffuse_states(model))
             found = model.ssm.filter()
         if diffuse:
             raise SpecificationError(

@@ -17,7 +17,7 @@ from ..display import Displayed
 from ..engine.arguments import one_of, whole_number
 from ..exceptions import SpecificationError, shown
 from ..numerics.linear_algebra import Array, quiet
-from .bootstrap import bootstrap
+from .bootstrap import bootstrap, diffuse_states
 from .many import (
     Failure,
     attempt,
@@ -225,10 +225,11 @@ def _require_comparable(models: _Models, values: dict[str, list[int]]) -> None:
             raise SpecificationError(
                 "The candidates have different observations", got=_label(values, key), expected="one endog"
             )
-        if _diffuse_states(first) != _diffuse_states(other):
+        before, diffuse = (int(diffuse_states(one).sum()) for one in (first, other))
+        if diffuse != before:
             raise SpecificationError(
                 "Likelihoods with different numbers of diffuse states cannot be compared",
-                got=f"{_diffuse_states(other)} for {_label(values, key)}, {_diffuse_states(first)} before",
+                got=f"{diffuse} for {_label(values, key)}, {before} before",
                 remedy='Use initialization="stationary".',
             )
 
@@ -243,15 +244,6 @@ def _rebuilder(model: Any, names: list[str]) -> Callable[..., Any]:
         )
     anew = {"portfolio_weights": None} if "portfolio_weights" in model._given and "k_factors" in names else {}
     return lambda **changed: model_on(model, data_of(model), **{**anew, **changed})
-
-
-def _diffuse_states(model: Any) -> int:
-    """Return the number of states with a diffuse start."""
-    if model.current_initialization not in ("diffuse", "approximate_diffuse"):
-        return 0
-    if hasattr(model, "starts") and model.user_initialization is None:
-        return int(np.isin(model.starts, ("diffuse", "approximate_diffuse")).sum())
-    return int(model.coefficients.n_levels if hasattr(model, "coefficients") else model.k_states)
 
 
 def _row(model: Any, record: FitRecord) -> dict[str, Any]:
