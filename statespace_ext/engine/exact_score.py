@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +24,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
 from .filter_conditions import follows_matrices, without_skips
-from .model_score import ModelScore, WhitenedLBFGS, called, overrides, whitening
+from .model_score import ModelScore, called, overrides, whitened_lbfgs, whitening
 from .representation import Mixin, forget_compiled, own_representation, preserved
 from .system import require_likelihood
 from .trials import Trials
@@ -272,7 +274,7 @@ class ExactScoreMixin(Mixin):
                 changed["maxiter"] = int(_ITERATIONS * options["maxiter"])
         minimise = METHODS_OF_FIT[method]
         if method == "lbfgs" and {**options, **changed}["optim_score"] == "exact":
-            minimise = WhitenedLBFGS(self._coordinates)
+            minimise = partial(whitened_lbfgs, self._coordinates)
         trials = {method: Trials(self, minimise, movable)}
         return {**changed, "extra_fit_funcs": options.get("extra_fit_funcs", trials)}
 
@@ -318,12 +320,11 @@ class ExactScoreMixin(Mixin):
     def loglike(self, params: Any, *args: object, **kwargs: object) -> float:
         """Return the log-likelihood; see `MLEModel.loglike`."""
         options = _options(args, kwargs)
-        if not self._fitting or np.iscomplexobj(params):
-            with preserved(self):
-                return cast(float, super().loglike(params, *args, **kwargs))
-        if options.get("score_method") == "exact" and not overrides(self):
+        in_fit = self._fitting and not np.iscomplexobj(params)
+        if in_fit and options.get("score_method") == "exact" and not overrides(self):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
-        return cast(float, super().loglike(params, *args, **kwargs))
+        with nullcontext() if in_fit else preserved(self):
+            return cast(float, super().loglike(params, *args, **kwargs))
 
     def score(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""

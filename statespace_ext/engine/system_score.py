@@ -105,25 +105,22 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     """Return the score for any H; None if matrices vary, data are missing, or P_t or N_t do not settle."""
     if unsupported_reason(smoother, system) is not None:
         return None
+    n, k, Z = len(smoother.endog), system.k_states, system.design
     try:
-        P, K, L, whiten, log_det = _settling(system, len(smoother.endog))
+        P, K, L, whiten, log_det = _settling(system, n)
+        loadings = whiten @ Z
+        N = _settled_adjoints(np.swapaxes(loadings, 1, 2) @ loadings, L, n)
     except np.linalg.LinAlgError:
         return None
-    n, k, Z = len(smoother.endog), system.k_states, system.design
-    recursion, inputs = LinearRecursion(L, n), np.empty((n, k))
     y = smoother.endog - np.atleast_2d(system.obs_intercept.T)
-    inputs[0], inputs[1:] = system.initial_state, by_period(y, np.swapaxes(K, 1, 2))[:-1]
-    inputs[1:] += np.atleast_2d(system.state_intercept.T)[: n - 1]
-    predicted = recursion.forward(inputs)
-    v = y - predicted @ Z.T
-    errors, loadings = by_period(v, np.swapaxes(whiten, 1, 2)), whiten @ Z
+    inputs = by_period(y, np.swapaxes(K, 1, 2)) + np.atleast_2d(system.state_intercept.T)
+    recursion = LinearRecursion(L, n)
+    predicted = recursion.forward(np.concatenate([system.initial_state[None], inputs[:-1]]))
+    errors = by_period(y - predicted @ Z.T, np.swapaxes(whiten, 1, 2))
     llf = -0.5 * float(y.size * np.log(2.0 * np.pi) + log_det + np.vdot(errors, errors))
     r = np.concatenate([recursion.backward(by_period(errors, loadings)), np.zeros((1, k))])
     xhat = predicted + by_period(r[:-1], P)
     u = by_period(errors, whiten) - by_period(r[1:], K)
-    N = _settled_adjoints(np.swapaxes(loadings, 1, 2) @ loadings, L, n)
-    if N is None or not np.isfinite(llf):
-        return None
     first, N = N[0], N[1:]
     count = np.ones(len(P))
     count[-1] = n - len(P) + 1
@@ -168,11 +165,16 @@ def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float
     raise np.linalg.LinAlgError("the forecast covariances do not settle")
 
 
-def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
+def _settled_adjoints(information: Array, L: Array, n: int) -> Array:
     """
     Return N_0, N_1, ..., one for each of the first values of L_t, where the last is the sum of all later N_t.
 
-    ``information`` is Z' F_t^{-1} Z. The result is None if N_t does not settle.
+    ``information`` is Z' F_t^{-1} Z.
+
+    Raises
+    ------
+    LinAlgError
+        If N_t does not settle.
     """
     first = len(L) - 1
     N, total = np.zeros_like(L[0]), np.zeros_like(L[0])
@@ -183,7 +185,7 @@ def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
             total, N = total + (left - 1) * following, following
             break
         if n - first - left > _MOST_UNSETTLED:
-            return None
+            raise np.linalg.LinAlgError("the adjoints do not settle")
         N = following
     out = [total]
     for t in range(first - 1, -1, -1):

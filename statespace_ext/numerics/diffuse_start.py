@@ -340,8 +340,6 @@ class SmoothedRows:
     def _padded(self, parts: list[Array], square: bool = False) -> Array:
         """Return arrays by period as one, with rows (and columns) of zeros for missing elements."""
         every, p = [step.period.seen for step in self._rows.steps], self._rows.k_endog
-        if self._rows.count == p * len(every):
-            return np.array(parts)
         out = np.zeros((len(parts), p, p if square else parts[0].shape[1]))
         for t, (seen, part) in enumerate(zip(every, parts, strict=True)):
             out[(t, seen[:, None], seen) if square else (t, seen)] = part

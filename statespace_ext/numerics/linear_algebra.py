@@ -263,10 +263,7 @@ def gram(rows: Array) -> Array:
 
 def solve(matrix: Array, rhs: Array) -> Array:
     """Return M^{-1} B for one square matrix and two-dimensional B: `numpy.linalg.solve` with fewer checks."""
-    _, _, solution, failed = dgesv(matrix, rhs)
-    if failed:
-        raise np.linalg.LinAlgError("Singular matrix")
-    return np.asarray(solution)
+    return solve_and_log_det(matrix, rhs)[0]
 
 
 def solve_and_log_det(matrix: Array, rhs: Array) -> tuple[Array, float]:

@@ -397,8 +397,6 @@ def _at_rest(path: Array) -> bool:
     if count < _SHORTEST:
         return False
     late = np.abs(path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:])
-    if late.max() > _CONVERGED * np.abs(path[:, -1]).max():  # beyond the largest of the limits
-        return False
     return bool(np.all(late <= relative_to(path[:, -1:], _CONVERGED)))
 
 
