@@ -72,7 +72,7 @@ from ..numerics.linear_algebra import (
     trace_of_product,
 )
 from ..numerics.matrix_equations import Riccati, geometric_sums, riccati_limit, riccati_paths
-from ..numerics.recursions import LinearRecursion, by_period
+from ..numerics.recursions import LinearRecursion, by_period, constant_recursion
 
 _NEARLY_SINGULAR = 1e-10
 """Share of a variance of H that the other series leave unexplained, from which H counts as singular."""
@@ -382,7 +382,7 @@ def _constant_filter(
     for rows in blocks(n):
         length = rows.stop - rows.start
         if length not in recursions:
-            recursions[length] = LinearRecursion(M[None], length)
+            recursions[length] = constant_recursion(M, length)
         q, constant = y[rows] @ weights, c if len(c) == 1 else c[rows]
         inputs = np.empty((length, k))
         inputs[0] = carried

@@ -86,13 +86,10 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
 
 def _coefficients(given: Mapping[str, Array], k: int) -> Array:
     """Return the derivatives of [T_t, c_t], (1 or nobs, rows, columns, m), from those given, time first."""
-    T, c = given.get("transition"), given.get("state_intercept")
-    m = next(iter(given.values())).shape[-1]
-    out = np.zeros((max(1 if T is None else len(T), 1 if c is None else len(c)), k, k + 1, m))
-    if T is not None:
-        out[:, :, :k] = T
-    if c is not None:
-        out[:, :, k] = c
+    nothing = np.zeros((1, k, k, next(iter(given.values())).shape[-1]))
+    T, c = given.get("transition", nothing), given.get("state_intercept", nothing[:, :, 0])
+    out = np.empty((max(len(T), len(c)), k, k + 1, nothing.shape[-1]))
+    out[:, :, :k], out[:, :, k] = T, c
     return out
 
 

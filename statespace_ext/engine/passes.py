@@ -40,7 +40,7 @@ from ..numerics.linear_algebra import Array, is_diagonal
 from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
 from .compat import without_absolute_tolerances
 from .exact_results import Draws, ExactStartResults, with_exact_start
-from .exact_start import after, system_of
+from .exact_start import after, system_of, take_options
 from .smoother import Smoother
 from .system import has_part, with_time, write
 
@@ -206,8 +206,7 @@ def _collapsed(ssm: SimulationSmoother, smooths: bool) -> LazyResults | None:
         return None
     inner = KalmanSmoother(found.endog.shape[1], ssm.k_states, ssm.k_posdef)
     without_absolute_tolerances(inner)
-    for option in ("tolerance", "inversion_method", "stability_method"):
-        setattr(inner, option, getattr(ssm, option))
+    take_options(inner, ssm)
     inner.bind(found.endog.T.copy(order="F"))
     write(inner, found.system)
     out = inner.smooth() if smooths else inner.filter()

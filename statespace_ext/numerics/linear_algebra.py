@@ -44,18 +44,11 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
         """The matrix itself."""
         return self
 
-    def _are_last(self, first: int, second: int) -> bool:
-        return {first % self.ndim, second % self.ndim} == {self.ndim - 2, self.ndim - 1}
-
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
         """Return the diagonals, as `numpy.ndarray.diagonal` does."""
-        if offset == 0 and self._are_last(axis1, axis2):
+        if offset == 0 and {axis1 % self.ndim, axis2 % self.ndim} == {self.ndim - 2, self.ndim - 1}:
             return self._entries
         return self.__array__().diagonal(offset, axis1, axis2)
-
-    def swapaxes(self, first: int, second: int) -> _Diagonal | Array:
-        """Return the matrices with two axes exchanged."""
-        return self if self._are_last(first, second) else self.__array__().swapaxes(first, second)
 
     def sum(self, axis: int | None = None, **kwargs: Any) -> _Diagonal | Array:
         """Return the sum over an axis, which is diagonal over the first of three."""
@@ -199,8 +192,22 @@ def _radius(elements: bytes, k: int) -> float:
     return float(np.max(np.abs(np.linalg.eigvals(transition)), initial=0.0))
 
 
+_SQUARINGS = 8
+"""Number of squarings up to which the norm of a power costs less than the eigenvalues."""
+
+
 def is_stable(transition: Array) -> bool:
-    """Return whether the spectral radius is below `STABILITY_LIMIT`."""
+    """
+    Return whether the spectral radius is below `STABILITY_LIMIT`.
+
+    It is if a power of T has a small norm. Otherwise the eigenvalues decide.
+    """
+    power = transition
+    with quiet():
+        for _ in range(_SQUARINGS):
+            if np.vdot(power, power) < 0.25:
+                return True
+            power = power @ power
     return spectral_radius(transition) < STABILITY_LIMIT
 
 

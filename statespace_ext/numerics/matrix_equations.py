@@ -241,8 +241,6 @@ def stationary_vjp(
 
 _CONVERGED = 1e-14
 """Change of an element, relative to the square roots of its diagonal ones, below which it has converged."""
-_LARGE_START = 1e3
-"""Start (in units of the noise that damps it) from which the first steps are taken one by one."""
 CONSISTENT = 1e-12
 """Largest difference, relative as above, between the path and one step of the recursion from each value."""
 POLISHES = 6
@@ -314,29 +312,17 @@ def riccati_paths(recursions: list[Riccati], length: int) -> list[RiccatiPath]:
     LinAlgError
         Where rounding spoils the doubling, which is compared with the recursion.
     """
-    first = [_first_steps(recursion, length) for recursion in recursions]
     paths = _doubled(
         np.array([recursion.A for recursion in recursions]),
         np.array([recursion.C for recursion in recursions]),
         np.array([recursion.square_root.T @ recursion.square_root for recursion in recursions]),
-        np.array([steps[-1] for steps in first]),
+        np.array([recursion.start for recursion in recursions]),
         length,
     )
     return [
-        _consistent(recursion, np.concatenate([steps[:-1], path[: _converged_after(path)]])[:length])
-        for recursion, steps, path in zip(recursions, first, paths, strict=True)
+        _consistent(recursion, path[: _converged_after(path)][:length])
+        for recursion, path in zip(recursions, paths, strict=True)
     ]
-
-
-def _first_steps(recursion: Riccati, length: int) -> Array:
-    """Return X_1 and, where it is large, the values until it has come down."""
-    A, C, square_root, start = recursion
-    out = start[None]
-    while len(out) < min(length, len(A) + 2) and (
-        np.sum((square_root @ out[-1]) * square_root, axis=1).max() > _LARGE_START
-    ):
-        out = np.concatenate([out, symmetrize(A @ _step(out[-1:], square_root).damped @ A.T + C)])
-    return out
 
 
 def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:

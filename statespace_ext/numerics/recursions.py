@@ -2,8 +2,10 @@
 Recursions over time: linear ones without a loop over the periods, and those of Chandrasekhar.
 
 A recursion is one triangular banded matrix to solve with. A matrix that changes only at first is given by
-its first values, the last of which serves for all later periods. The Chandrasekhar recursions, which are not
-linear, give the log-likelihood by period and never form a k x k covariance.
+its first values, the last of which serves for all later periods. Where the matrix is constant, a recursion
+over a block of L periods is one product with a triangular matrix; what comes from the periods before is a
+shorter recursion from block to block, with M^L. The Chandrasekhar recursions, which are not linear, give the
+log-likelihood by period and never form a k x k covariance.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from scipy.linalg.blas import dtbsv
+from scipy.linalg.lapack import dtrtri
 
 from .linear_algebra import Array
 
@@ -83,6 +86,57 @@ def unit_band(M: Array, count: int) -> Array:
     elements: Array = np.ndarray((count, k, k), float, out, k * size, strides)
     elements[:s], elements[s:] = -np.swapaxes(M, 1, 2), -M[-1].T
     return out.reshape(count * k, 2 * k).T
+
+
+_WORTHWHILE = 3000
+"""Number of elements from which blocks are faster than one banded matrix."""
+
+
+def constant_recursion(M: Array, n: int) -> LinearRecursion | BlockRecursion:
+    """Return the recursion a_{t+1} = u_{t+1} + M a_t over n periods, and its transpose."""
+    blocks = len(M) > 2 and n * len(M) >= _WORTHWHILE
+    return BlockRecursion(M, n) if blocks else LinearRecursion(M[None], n)
+
+
+class BlockRecursion:
+    """
+    The recursion a_{t+1} = u_{t+1} + M a_t and its transpose.
+
+    A block has eight periods for up to four states, and four for more.
+
+    Parameters
+    ----------
+    M : ndarray, (k, k)
+        The matrix.
+    n : int
+        Number of periods.
+    """
+
+    def __init__(self, M: Array, n: int) -> None:
+        self._k, length = len(M), 8 if len(M) <= 4 else 4
+        steps = np.eye(length * len(M)) - np.kron(np.eye(length, k=-1), M)
+        self._within = dtrtri(steps, lower=1, unitdiag=1)[0]
+        self._ahead, self._behind = self._within[:, : len(M)] @ M, M @ self._within[-len(M) :]
+        self._between = LinearRecursion(self._ahead[None, -len(M) :], -(-n // length))
+
+    def forward(self, u: Array) -> Array:
+        """Return a_1 = u_1, a_{t+1} = u_{t+1} + M a_t for u, (n, k)."""
+        out = self._blocks(u) @ self._within.T
+        last = self._between.forward(out[:, -self._k :].copy())
+        out[1:] += last[:-1] @ self._ahead.T
+        return out.reshape(-1, self._k)[: len(u)]
+
+    def backward(self, u: Array) -> Array:
+        """Return r_n = u_n, r_t = u_t + M' r_{t+1} for u, (n, k)."""
+        out = self._blocks(u) @ self._within
+        first = self._between.backward(out[:, : self._k].copy())
+        out[:-1] += first[1:] @ self._behind
+        return out.reshape(-1, self._k)[: len(u)]
+
+    def _blocks(self, u: Array) -> Array:
+        """Return the rows by block, with zeros after the last."""
+        width = len(self._within)
+        return np.append(u, np.zeros(-u.size % width)).reshape(-1, width)
 
 
 _NO_CHANGE = 1e-40

@@ -1,4 +1,8 @@
-"""Linear recursions against plain loops, over one banded matrix and several."""
+"""
+Linear recursions against plain loops, over one banded matrix and several.
+
+Recursions by blocks against plain loops.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ from numpy.testing import assert_allclose
 from oracle import dense, random_system
 
 from statespace_ext.numerics.recursions import (
+    BlockRecursion,
     LinearRecursion,
     by_period,
     chandrasekhar_loglike,
+    constant_recursion,
 )
 
 
@@ -44,7 +50,7 @@ def test_rows_times_matrices(changing: int) -> None:
 
 
 @pytest.mark.parametrize(("n", "k"), [(9, 1), (16, 1), (17, 2), (50, 4), (5, 6), (33, 6), (3000, 4)])
-def test_slow_roots_are_those_of_loops(n: int, k: int) -> None:
+def test_both_directions_of_blocks_are_those_of_loops(n: int, k: int) -> None:
     rng = np.random.default_rng(n + k)
     M = rng.uniform(-1.0, 1.0, (k, k))
     M *= 0.98 / np.abs(np.linalg.eigvals(M)).max()
@@ -54,9 +60,15 @@ def test_slow_roots_are_those_of_loops(n: int, k: int) -> None:
         forward[t] += M @ forward[t - 1]
     for t in range(n - 2, -1, -1):
         backward[t] += M.T @ backward[t + 1]
-    recursion = LinearRecursion(M[None], n)
+    recursion = BlockRecursion(M, n)
     assert_allclose(recursion.forward(u.copy()), forward, rtol=1e-11, atol=1e-12)
     assert_allclose(recursion.backward(u.copy()), backward, rtol=1e-11, atol=1e-12)
+
+
+def test_small_ones_are_one_banded_matrix() -> None:
+    assert isinstance(constant_recursion(np.eye(2), 5000), LinearRecursion)
+    assert isinstance(constant_recursion(np.eye(9), 10), LinearRecursion)
+    assert isinstance(constant_recursion(np.eye(9), 1000), BlockRecursion)
 
 
 # -- the Chandrasekhar likelihood against the dense joint Gaussian -----------------------------------------
