@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -39,7 +40,7 @@ METHODS_OF_FIT: dict[str, Callable[..., Any]] = {
     for name in ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping", "nm", "powell")
 }
 GRADIENT_METHODS = ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping")
-_STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
+_STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 """Relative steps of differences, the longest first: a root of .9999 leaves no room for the longer ones."""
 
 
@@ -175,13 +176,23 @@ def _require_finite(llf: float, score: Array | float = 0.0) -> None:
 
 
 def _differences(model: MLEModel, params: Array, options: dict[str, bool]) -> Array:
-    """Return central differences, extrapolated once; with shorter steps where the longer leave the region."""
-    for relative in _STEPS[:-1]:
+    """
+    Return central differences, extrapolated once; with shorter steps where the longer leave the region.
+
+    The longest steps that stay in it may end just before its border, so that a tenth of them is taken.
+    """
+
+    def slope(relative: float) -> Array:
+        """Return the differences with steps of some size."""
+        return central_differences(lambda at: _loglike(model, at, options), params, relative)
+
+    for longer, relative in pairwise(_STEPS):
         try:
-            return central_differences(lambda at: _loglike(model, at, options), params, relative)
+            found = slope(longer)
         except ParameterError:
             continue
-    return central_differences(lambda at: _loglike(model, at, options), params, _STEPS[-1])
+        return found if longer == _STEPS[0] else slope(relative)
+    return slope(_STEPS[-1])
 
 
 class ExactScoreMixin(Mixin):
