@@ -137,12 +137,10 @@ def require_draws(ssm: KalmanSmoother) -> None:
     smoother = Smoother(np.asarray(ssm.endog).T, ssm.k_states, ssm.k_posdef)
     right, found = smoother.smooth(system_of(ssm)), ssm.smooth()
     size = np.sqrt(np.clip(np.diagonal(right.cov).T, 0.0, None)) + np.finfo(float).eps * np.abs(right.mean)
-    errors = np.abs(found.smoothed_state - right.mean), np.abs(found.smoothed_state_cov - right.cov)
-    between = size[:, None] * size[None]
-    error = max(
-        float(np.max(errors[0] / np.where(size > 0.0, size, 1.0))),
-        float(np.max(errors[1] / np.where(between > 0.0, between, 1.0))),
-    )
+    size = np.where(size > 0.0, size, 1.0)
+    of_means, of_covs = found.smoothed_state - right.mean, found.smoothed_state_cov - right.cov
+    errors = np.abs(of_means / size), np.abs(of_covs / (size[:, None] * size))
+    error = max(float(each.max()) for each in errors)
     if not error < _LARGEST_ERROR:
         raise UnsupportedError(
             "The simulation smoother of statsmodels draws from a wrong distribution here: its smoother loses "

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -22,7 +25,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
 from .filter_conditions import without_skips
-from .model_score import ModelScore, WhitenedLBFGS, called, overrides, whitening
+from .model_score import ModelScore, called, overrides, whitened_lbfgs, whitening
 from .representation import Mixin, forget_compiled, own_representation, preserved
 from .system import require_likelihood
 from .trials import Trials
@@ -37,7 +40,7 @@ METHODS_OF_FIT: dict[str, Callable[..., Any]] = {
     for name in ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping", "nm", "powell")
 }
 GRADIENT_METHODS = ("lbfgs", "bfgs", "newton", "cg", "ncg", "basinhopping")
-_STEPS = (1e-3, 1e-4, 1e-5, 1e-6)
+_STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 """Relative steps of differences, the longest first: a root of .9999 leaves no room for the longer ones."""
 
 
@@ -172,13 +175,23 @@ def _require_finite(llf: float, score: Array | float = 0.0) -> None:
 
 
 def _differences(model: MLEModel, params: Array, options: dict[str, bool]) -> Array:
-    """Return central differences, extrapolated once; with shorter steps where the longer leave the region."""
-    for relative in _STEPS[:-1]:
+    """
+    Return central differences, extrapolated once; with shorter steps where the longer leave the region.
+
+    The longest steps that stay in it may end just before its border, so that a tenth of them is taken.
+    """
+
+    def slope(relative: float) -> Array:
+        """Return the differences with steps of some size."""
+        return central_differences(lambda at: _loglike(model, at, options), params, relative)
+
+    for longer, relative in pairwise(_STEPS):
         try:
-            return central_differences(lambda at: _loglike(model, at, options), params, relative)
+            found = slope(longer)
         except ParameterError:
             continue
-    return central_differences(lambda at: _loglike(model, at, options), params, _STEPS[-1])
+        return found if longer == _STEPS[0] else slope(relative)
+    return slope(_STEPS[-1])
 
 
 class ExactScoreMixin(Mixin):
@@ -271,7 +284,7 @@ class ExactScoreMixin(Mixin):
                 changed["maxiter"] = int(_ITERATIONS * options["maxiter"])
         minimise = METHODS_OF_FIT[method]
         if method == "lbfgs" and {**options, **changed}["optim_score"] == "exact":
-            minimise = WhitenedLBFGS(self._coordinates)
+            minimise = partial(whitened_lbfgs, self._coordinates)
         trials = {method: Trials(self, minimise, movable)}
         return {**changed, "extra_fit_funcs": options.get("extra_fit_funcs", trials)}
 
@@ -317,12 +330,11 @@ class ExactScoreMixin(Mixin):
     def loglike(self, params: Any, *args: object, **kwargs: object) -> float:
         """Return the log-likelihood; see `MLEModel.loglike`."""
         options = _options(args, kwargs)
-        if not self._fitting or np.iscomplexobj(params):
-            with preserved(self):
-                return cast(float, super().loglike(params, *args, **kwargs))
-        if options.get("score_method") == "exact" and not overrides(self):
+        in_fit = self._fitting and not np.iscomplexobj(params)
+        if in_fit and options.get("score_method") == "exact" and not overrides(self):
             return self._exact(params, options["transformed"], options["includes_fixed"]).llf
-        return cast(float, super().loglike(params, *args, **kwargs))
+        with nullcontext() if in_fit else preserved(self):
+            return cast(float, super().loglike(params, *args, **kwargs))
 
     def score(self, params: object, *args: object, **kwargs: object) -> Array:
         """Return the gradient of the log-likelihood, exact unless another method is asked for."""

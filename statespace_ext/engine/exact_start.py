@@ -250,6 +250,12 @@ def system_of(ssm: Representation) -> System:
     return System(**values, initialization_type="custom", **start)
 
 
+def take_options(new: KalmanFilter, ssm: KalmanFilter) -> None:
+    """Give a filter the numerical options of another one."""
+    for option in ("tolerance", "inversion_method", "stability_method"):
+        setattr(new, option, getattr(ssm, option))
+
+
 def filter_error(ssm: KalmanFilter, univariate: bool = False) -> float:
     """
     Return by how much statsmodels' log-likelihood is wrong over the rows that determine the states.
@@ -277,15 +283,9 @@ def filter_error(ssm: KalmanFilter, univariate: bool = False) -> float:
     least = rows_needed(endog, missing, system, start, 1)
     count = min(least + system.k_states, len(endog))
     expected = [begun(endog, missing, system, start, each).llf for each in (least, count)]
-    first = KalmanFilter(
-        ssm.k_endog,
-        ssm.k_states,
-        ssm.k_posdef,
-        tolerance=ssm.tolerance,
-        inversion_method=ssm.inversion_method,
-        stability_method=ssm.stability_method,
-        filter_method=FILTER_UNIVARIATE if univariate else FILTER_CONVENTIONAL,
-    )
+    method = FILTER_UNIVARIATE if univariate else FILTER_CONVENTIONAL
+    first = KalmanFilter(ssm.k_endog, ssm.k_states, ssm.k_posdef, filter_method=method)
+    take_options(first, ssm)
     first.bind(endog[:count].T.copy(order="F"))
     write(first, system.over(slice(count)))
     found = np.cumsum(first.loglikeobs())[[least - 1, count - 1]]

@@ -265,14 +265,10 @@ def coefficient_scores(
     """
     k, noise = system.k_states, sums.ee[0] - sums.n[0] * system.obs_cov
     by_intercept = sums.eb[0][:, k : k + 1] if sums_suffice(system) or residuals is None else residuals.T
-    if by_diagonal(noise):
-        by_cov = precision @ noise @ precision
-    else:
-        by_cov = product(precision, product(precision, noise).T)
     return {
         "design": product(precision, sums.eb[0][:, :k]),
         "obs_intercept": product(precision, by_intercept),
-        "obs_cov": 0.5 * by_cov,
+        "obs_cov": 0.5 * (precision @ noise @ precision),
     }
 
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -66,12 +65,10 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
         Derivatives of matrices that depend on the m parameters, (rows, columns, 1 or nobs, m), of intercepts
         (rows, 1 or nobs, m).
     """
-    if np.any(system.obs_cov) or jacobian.keys() & _OBSERVATION:
-        return None
     given = {name: np.moveaxis(value, -2, 0) for name, value in jacobian.items() if name not in _START}
-    always, n = slice(None), len(smoother.endog)
-    if not given:
+    if not given or given.keys() & _OBSERVATION or np.any(system.obs_cov):
         return None
+    always, n = slice(None), len(smoother.endog)
     R, Q = over_time(system.selection, always), over_time(system.state_cov, always)
     W = R @ Q @ np.swapaxes(R, 1, 2)
     values, vectors = np.linalg.eigh(W)
@@ -89,13 +86,10 @@ def state_information(smoother: Smoother, system: System, jacobian: Mapping[str,
 
 def _coefficients(given: Mapping[str, Array], k: int) -> Array:
     """Return the derivatives of [T_t, c_t], (1 or nobs, rows, columns, m), from those given, time first."""
-    T, c = given.get("transition"), given.get("state_intercept")
-    m = next(iter(given.values())).shape[-1]
-    out = np.zeros((max(1 if T is None else len(T), 1 if c is None else len(c)), k, k + 1, m))
-    if T is not None:
-        out[:, :, :k] = T
-    if c is not None:
-        out[:, :, k] = c
+    nothing = np.zeros((1, k, k, next(iter(given.values())).shape[-1]))
+    T, c = given.get("transition", nothing), given.get("state_intercept", nothing[:, :, 0])
+    out = np.empty((max(len(T), len(c)), k, k + 1, nothing.shape[-1]))
+    out[:, :, :k], out[:, :, k] = T, c
     return out
 
 
@@ -155,39 +149,41 @@ def whitening(information: Array) -> Array:
     return np.asarray(scale[:, None] * vectors / np.sqrt(np.maximum(values, _FLOOR * values[-1])))
 
 
-@dataclass(frozen=True)
-class WhitenedLBFGS:
+def whitened_lbfgs(
+    basis: Callable[[Array], Array | None],
+    f: Value,
+    score: Slope,
+    start: Array,
+    fargs: tuple[()],
+    kwargs: dict[str, Any],
+    **options: Any,
+) -> tuple[Array, dict[str, Any] | None]:
     """
-    A replacement of statsmodels' "lbfgs", in other coordinates where there are better ones.
+    Minimise as statsmodels' "lbfgs", in other coordinates where there are better ones.
 
-    Attributes
+    Parameters
     ----------
     basis : callable
         Returns M at the start values, or None: the optimiser moves w, with params = start + M w.
+    f, score, start, fargs, kwargs, **options
+        As those of statsmodels' optimisers, for a function of the parameters alone.
     """
-
-    basis: Callable[[Array], Array | None]
-
-    def __call__(
-        self, f: Value, score: Slope, start: Array, fargs: tuple[()], kwargs: dict[str, Any], **options: Any
-    ) -> tuple[Array, dict[str, Any] | None]:
-        """Minimise a function of the parameters alone, with arguments as those of statsmodels' optimisers."""
-        M = None if "bounds" in kwargs else self.basis(start)
-        if M is None:
-            return _fit_lbfgs(f, score, start, fargs, kwargs, **options)
-        callback = options.pop("callback")
-        found, retvals = _fit_lbfgs(
-            lambda w: f(start + M @ w),
-            lambda w: M.T @ score(start + M @ w),
-            np.zeros(len(start)),
-            fargs,
-            {"pgtol": _GRADIENT, **kwargs},
-            callback=lambda w: callback(start + M @ w),
-            **options,
-        )
-        if retvals is not None:
-            retvals = {**retvals, "gopt": np.linalg.solve(M.T, retvals["gopt"])}
-        return start + M @ found, retvals
+    M = None if "bounds" in kwargs else basis(start)
+    if M is None:
+        return _fit_lbfgs(f, score, start, fargs, kwargs, **options)
+    callback = options.pop("callback")
+    found, retvals = _fit_lbfgs(
+        lambda w: f(start + M @ w),
+        lambda w: M.T @ score(start + M @ w),
+        np.zeros(len(start)),
+        fargs,
+        {"pgtol": _GRADIENT, **kwargs},
+        callback=lambda w: callback(start + M @ w),
+        **options,
+    )
+    if retvals is not None:
+        retvals = {**retvals, "gopt": np.linalg.solve(M.T, retvals["gopt"])}
+    return start + M @ found, retvals
 
 
 METHODS = ("loglike", "loglikeobs", "score", "score_obs", "filter", "smooth")
@@ -391,9 +387,9 @@ def _contract(score: SystemScore, jacobian: dict[str, Array], scale: float) -> A
             gradient = score.by_matrix[name] * (scale if name in ("obs_cov", "state_cov") else 1.0)
             if name == "state_intercept" and derivative.shape[-2] == 1:
                 gradient = gradient.sum(axis=-1) + score.start_intercept
-            if derivative.shape[-2] == 1 and gradient.ndim == derivative.ndim - 1:
-                gradient = gradient.sum(axis=-1, keepdims=True)
-            elif gradient.ndim == derivative.ndim - 2:
+            if gradient.ndim == derivative.ndim - 2:
                 gradient = gradient[..., None]
+            if derivative.shape[-2] == 1:
+                gradient = gradient.sum(axis=-1, keepdims=True)
         total = total + np.tensordot(gradient, derivative, axes=gradient.ndim)
     return np.asarray(total)

@@ -40,7 +40,7 @@ from ..numerics.linear_algebra import Array, is_diagonal
 from .collapsing import FEWEST, collapsed_rows, collapses, standardized_errors
 from .compat import without_absolute_tolerances
 from .exact_results import Draws, ExactStartResults, with_exact_start
-from .exact_start import after, system_of
+from .exact_start import after, system_of, take_options
 from .smoother import Smoother
 from .system import has_part, with_time, write
 
@@ -206,8 +206,7 @@ def _collapsed(ssm: SimulationSmoother, smooths: bool) -> LazyResults | None:
         return None
     inner = KalmanSmoother(found.endog.shape[1], ssm.k_states, ssm.k_posdef)
     without_absolute_tolerances(inner)
-    for option in ("tolerance", "inversion_method", "stability_method"):
-        setattr(inner, option, getattr(ssm, option))
+    take_options(inner, ssm)
     inner.bind(found.endog.T.copy(order="F"))
     write(inner, found.system)
     out = inner.smooth() if smooths else inner.filter()
@@ -242,10 +241,6 @@ class CollapsedPass:
         if is_diagonal(H):
             sds = np.sqrt(np.diag(H))[:, None]
             return standardized_errors((errors / sds).T, Z / sds, covs).T
-        if not np.isnan(errors).any():
-            factor = np.linalg.cholesky(H)
-            white, Z = (solve_triangular(factor, value, lower=True) for value in (errors, Z))
-            return standardized_errors(white.T, Z, covs).T
         out = np.full(errors.shape, np.nan)
         for t, P in enumerate(covs):
             o = np.flatnonzero(~np.isnan(errors[:, t]))

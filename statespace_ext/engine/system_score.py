@@ -105,25 +105,22 @@ def settled_score(smoother: Smoother, system: System, needed: frozenset[str]) ->
     """Return the score for any H; None if matrices vary, data are missing, or P_t or N_t do not settle."""
     if unsupported_reason(smoother, system) is not None:
         return None
+    n, k, Z = len(smoother.endog), system.k_states, system.design
     try:
-        P, K, L, whiten, log_det = _settling(system, len(smoother.endog))
+        P, K, L, whiten, log_det = _settling(system, n)
+        loadings = whiten @ Z
+        N = _settled_adjoints(np.swapaxes(loadings, 1, 2) @ loadings, L, n)
     except np.linalg.LinAlgError:
         return None
-    n, k, Z = len(smoother.endog), system.k_states, system.design
-    recursion, inputs = LinearRecursion(L, n), np.empty((n, k))
     y = smoother.endog - np.atleast_2d(system.obs_intercept.T)
-    inputs[0], inputs[1:] = system.initial_state, by_period(y, np.swapaxes(K, 1, 2))[:-1]
-    inputs[1:] += np.atleast_2d(system.state_intercept.T)[: n - 1]
-    predicted = recursion.forward(inputs)
-    v = y - predicted @ Z.T
-    errors, loadings = by_period(v, np.swapaxes(whiten, 1, 2)), whiten @ Z
+    inputs = by_period(y, np.swapaxes(K, 1, 2)) + np.atleast_2d(system.state_intercept.T)
+    recursion = LinearRecursion(L, n)
+    predicted = recursion.forward(np.concatenate([system.initial_state[None], inputs[:-1]]))
+    errors = by_period(y - predicted @ Z.T, np.swapaxes(whiten, 1, 2))
     llf = -0.5 * float(y.size * np.log(2.0 * np.pi) + log_det + np.vdot(errors, errors))
     r = np.concatenate([recursion.backward(by_period(errors, loadings)), np.zeros((1, k))])
     xhat = predicted + by_period(r[:-1], P)
     u = by_period(errors, whiten) - by_period(r[1:], K)
-    N = _settled_adjoints(np.swapaxes(loadings, 1, 2) @ loadings, L, n)
-    if N is None or not np.isfinite(llf):
-        return None
     first, N = N[0], N[1:]
     count = np.ones(len(P))
     count[-1] = n - len(P) + 1
@@ -168,11 +165,16 @@ def _settling(system: System, n: int) -> tuple[Array, Array, Array, Array, float
     raise np.linalg.LinAlgError("the forecast covariances do not settle")
 
 
-def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
+def _settled_adjoints(information: Array, L: Array, n: int) -> Array:
     """
     Return N_0, N_1, ..., one for each of the first values of L_t, where the last is the sum of all later N_t.
 
-    ``information`` is Z' F_t^{-1} Z. The result is None if N_t does not settle.
+    ``information`` is Z' F_t^{-1} Z.
+
+    Raises
+    ------
+    LinAlgError
+        If N_t does not settle.
     """
     first = len(L) - 1
     N, total = np.zeros_like(L[0]), np.zeros_like(L[0])
@@ -183,7 +185,7 @@ def _settled_adjoints(information: Array, L: Array, n: int) -> Array | None:
             total, N = total + (left - 1) * following, following
             break
         if n - first - left > _MOST_UNSETTLED:
-            return None
+            raise np.linalg.LinAlgError("the adjoints do not settle")
         N = following
     out = [total]
     for t in range(first - 1, -1, -1):
@@ -321,9 +323,9 @@ def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> 
     """Return the derivatives by Q and R."""
     if not needed & {"state_cov", "selection"}:
         return {}
-    whole = system.selection.ndim == system.state_cov.ndim == 2
     R, Q = over_time(system.selection, slice(None)), over_time(system.state_cov, slice(None))
-    by_noise = (_moment(r, r, whole) - _each(N, whole)) @ R
+    whole = system.selection.ndim == system.state_cov.ndim == 2
+    by_noise = (_chain(r[:, :, None], r[:, None, :], whole) - _each(N, whole)) @ R
     terms = {"state_cov": 0.5 * np.swapaxes(R, 1, 2) @ by_noise, "selection": by_noise @ Q}
     return {name: _as_given(terms[name], getattr(system, name)) for name in needed & terms.keys()}
 
@@ -340,24 +342,9 @@ def summed(derivative: Array) -> Array:
     return derivative.sum(axis=2) if derivative.ndim == 3 else derivative
 
 
-def _led(transition: Array, matrix: Array) -> Array:
-    """Return T_t M_t, without the product where T is the identity (random walks)."""
-    if len(transition) == 1 and np.array_equal(transition[0], np.eye(transition.shape[1])):
-        return matrix
-    return transition @ matrix
-
-
-def _moment(left: Array, right: Array, whole: bool) -> Array:
-    """Return a_t b_t' by period or, as one, their sum over time."""
-    return (left.T @ right)[None] if whole else left[:, :, None] * right[:, None, :]
-
-
 def _chain(left: Array, right: Array, whole: bool) -> Array:
     """Return A_t B_t by period or, as one, their sum over time, which is one product."""
-    if not whole:
-        return left @ right
-    flat = left.transpose(1, 0, 2).reshape(left.shape[1], -1)
-    return np.asarray(flat @ right.reshape(-1, right.shape[2]))[None]
+    return np.tensordot(left, right, ((0, 2), (0, 1)))[None] if whole else left @ right
 
 
 def _each(matrices: Array, whole: bool) -> Array:
@@ -372,60 +359,47 @@ def _later_periods(
 
     Those by a constant matrix have one element over time, their sum.
     """
-    r, N = np.array(smoothed.adjoint.T), smoothed.adjoint_cov.transpose(2, 0, 1)
+    r, N = smoothed.adjoint.T[:, :, None], smoothed.adjoint_cov.transpose(2, 0, 1)
     index = slice(len(smoother.endog) - len(r), None)
     inverse, scaled, K, ZP, weighted = _gains(smoother, system, filtered, index)
-    Kt, xhat = np.swapaxes(K, 1, 2), smoothed.mean.T
-    u = np.squeeze(scaled - Kt @ r[:, :, None], 2)
-    KN = Kt @ N if needed & {"obs_cov", "design"} else K
-    LP = K
-    if needed & {"design", "transition"}:
-        P = filtered.predicted_cov.transpose(2, 0, 1)
-        LP = _led(over_time(system.transition, index), P) - K @ ZP
-    out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
+    Kt, xhat = np.swapaxes(K, 1, 2), smoothed.mean.T[:, None, :]
+    u, KN = scaled - Kt @ r, Kt @ N
+    out: dict[str, Array] = {"obs_intercept": u[:, :, 0]} if "obs_intercept" in needed else {}
     if "obs_cov" in needed:
         whole = system.obs_cov.ndim == 2
-        out["obs_cov"] = 0.5 * (_moment(u, u, whole) - _each(inverse, whole) - _chain(KN, K, whole))
+        moments = _chain(u, np.swapaxes(u, 1, 2), whole)
+        out["obs_cov"] = 0.5 * (moments - _each(inverse, whole) - _chain(KN, K, whole))
+    if needed & {"design", "transition"}:
+        P = filtered.predicted_cov.transpose(2, 0, 1)
+        LP = over_time(system.transition, index) @ P - K @ ZP
     if "design" in needed:
         whole = system.design.ndim == 2
-        out["design"] = _moment(u, xhat, whole) - _each(weighted, whole) + _chain(KN, LP, whole)
+        out["design"] = _chain(u, xhat, whole) - _each(weighted, whole) + _chain(KN, LP, whole)
     if "transition" in needed:
         whole = system.transition.ndim == 2
-        out["transition"] = _moment(r, xhat, whole) - _chain(N, LP, whole)
+        out["transition"] = _chain(r, xhat, whole) - _chain(N, LP, whole)
     return out
 
 
 def _gains(
     smoother: Smoother, system: System, filtered: Filtered, index: slice
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Return F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t, zero for missing elements."""
-    P = filtered.predicted_cov.transpose(2, 0, 1)
-    Z, T = over_time(system.design, index), over_time(system.transition, index)
-    forecast = np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
-    v = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index] - forecast
-    if filtered.gain is not None and filtered.forecast_cov is not None:
-        inverse = np.linalg.inv(filtered.forecast_cov.transpose(2, 0, 1))
-        ZP = Z @ P
-        return inverse, inverse @ v[:, :, None], filtered.gain.transpose(2, 0, 1), ZP, inverse @ ZP
-    missing = smoother.missing[index]
-    v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
-    ZP = Z @ P
-    inverse, scaled, weighted = _solved(ZP, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
-    return inverse, scaled, _led(T, np.swapaxes(weighted, 1, 2)), ZP, weighted
-
-
-def _solved(ZP: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:
     """
-    Return F_t^{-1}, F_t^{-1} v_t and F_t^{-1} Z_t P_t, zero in rows of missing elements, as those of Z_t are.
+    Return F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t, zero for missing elements.
 
     Products with the inverse would lose the digits of a large P_t twice.
     """
-    seen = ~missing
+    seen = ~smoother.missing[index]
     both = seen[:, :, None] & seen[:, None, :]
-    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, H, 0.0)
-    diagonal = np.arange(F.shape[1])
-    F[:, diagonal, diagonal] += missing
-    p = len(diagonal)
+    Z, T = over_time(system.design, index) * seen[:, :, None], over_time(system.transition, index)
+    ZP = Z @ filtered.predicted_cov.transpose(2, 0, 1)
+    y = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index]
+    v = np.where(seen, y, 0.0)[:, :, None] - Z @ filtered.predicted.T[:, :, None]
+    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, over_time(system.obs_cov, index), 0.0)
+    p = seen.shape[1]
+    F[:, np.arange(p), np.arange(p)] += ~seen
     right = np.concatenate([np.broadcast_to(np.eye(p), F.shape), v, ZP], axis=2)
     out = np.linalg.solve(F, right)
-    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], out[:, :, p + 1 :]
+    weighted = out[:, :, p + 1 :]
+    K = T @ np.swapaxes(weighted, 1, 2)
+    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], K, ZP, weighted

@@ -12,7 +12,7 @@ import numpy as np
 from statsmodels.base import optimizer
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..exceptions import ConvergenceWarning, ParameterError, StateSpaceError, warn
+from ..exceptions import ConvergenceWarning, StateSpaceError, warn
 from ..numerics.linear_algebra import NOT_HERE, Array
 from .filter_conditions import has_skipped, without_skips
 from .representation import preserved
@@ -126,10 +126,7 @@ class Trials:
 
     def _hessian(self, hess: Slope, params: Array) -> Array:
         """Return second derivatives, which statsmodels divides by the number of periods twice."""
-        try:
-            return (self.model.nobs - self.model.ssm.loglikelihood_burn) * np.asarray(hess(params))
-        except (StateSpaceError, *NOT_HERE):
-            return np.eye(len(params))
+        return (self.model.nobs - self.model.ssm.loglikelihood_burn) * np.asarray(hess(params))
 
     def _unskipped(self, f: Value) -> Value:
         """Return ``f`` that is computed anew where statsmodels has skipped an observation."""
@@ -246,8 +243,4 @@ class Trials:
             inside = np.where(moving, share * start, start)
             if self._radius(inside) < 1.0:
                 return inside
-        raise ParameterError(
-            "The start values of the model have no stationary start",
-            got=f"a root of modulus {self._radius(start):.6g}",
-            remedy="Pass start_params with the roots of the transition inside the unit circle.",
-        )
+        return start  # where an error says what is wrong

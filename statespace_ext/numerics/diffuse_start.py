@@ -263,12 +263,10 @@ def solve(rows: Array) -> Solution:
     q = rows.shape[1] - 1
     factor = np.triu(dgeqrf(rows)[0][: q + 1]) if len(rows) else rows
     R, z, ssr = factor[:q, :q], factor[:q, q], float(np.sum(factor[q:, q] ** 2))
-    if len(R) == q:
-        inverse, failed = dtrtri(R)
-        inflation = (
-            0.0 if failed else np.max(np.sum(R * R, axis=0) * np.sum(inverse * inverse, axis=1), initial=0.0)
-        )
-        if not failed and inflation < MOST_INFLATION**2:  # False where an element is NaN
+    inverse, failed = dtrtri(R) if len(R) == q else (R, True)
+    if not failed:
+        inflation = np.max(np.sum(R * R, axis=0) * np.sum(inverse * inverse, axis=1), initial=0.0)
+        if inflation < MOST_INFLATION**2:  # False where an element is NaN
             logdet = 2.0 * float(np.sum(np.log(np.abs(R.diagonal()))))
             return Solution(
                 -inverse @ z, inverse, np.zeros((q, 0)), logdet, ssr, float(inflation) ** 0.5, True
@@ -340,8 +338,6 @@ class SmoothedRows:
     def _padded(self, parts: list[Array], square: bool = False) -> Array:
         """Return arrays by period as one, with rows (and columns) of zeros for missing elements."""
         every, p = [step.period.seen for step in self._rows.steps], self._rows.k_endog
-        if self._rows.count == p * len(every):
-            return np.array(parts)
         out = np.zeros((len(parts), p, p if square else parts[0].shape[1]))
         for t, (seen, part) in enumerate(zip(every, parts, strict=True)):
             out[(t, seen[:, None], seen) if square else (t, seen)] = part

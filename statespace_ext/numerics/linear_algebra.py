@@ -44,18 +44,11 @@ class _Diagonal(np.lib.mixins.NDArrayOperatorsMixin):
         """The matrix itself."""
         return self
 
-    def _are_last(self, first: int, second: int) -> bool:
-        return {first % self.ndim, second % self.ndim} == {self.ndim - 2, self.ndim - 1}
-
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
         """Return the diagonals, as `numpy.ndarray.diagonal` does."""
-        if offset == 0 and self._are_last(axis1, axis2):
+        if offset == 0 and {axis1 % self.ndim, axis2 % self.ndim} == {self.ndim - 2, self.ndim - 1}:
             return self._entries
         return self.__array__().diagonal(offset, axis1, axis2)
-
-    def swapaxes(self, first: int, second: int) -> _Diagonal | Array:
-        """Return the matrices with two axes exchanged."""
-        return self if self._are_last(first, second) else self.__array__().swapaxes(first, second)
 
     def sum(self, axis: int | None = None, **kwargs: Any) -> _Diagonal | Array:
         """Return the sum over an axis, which is diagonal over the first of three."""
@@ -201,8 +194,6 @@ def _radius(elements: bytes, k: int) -> float:
 
 _SQUARINGS = 8
 """Number of squarings up to which the norm of a power costs less than the eigenvalues."""
-_DIVERGED = 1e100
-"""Squared norm of a power of a matrix above which the next one may overflow."""
 
 
 def is_stable(transition: Array) -> bool:
@@ -211,21 +202,13 @@ def is_stable(transition: Array) -> bool:
 
     It is if a power of T has a small norm. Otherwise the eigenvalues decide.
     """
-    return _has_small_power(np.array(transition, dtype=float).tobytes(), len(transition)) or (
-        spectral_radius(transition) < STABILITY_LIMIT
-    )
-
-
-@lru_cache(maxsize=8)
-def _has_small_power(elements: bytes, k: int) -> bool:
-    """Return whether the norm of a power of T is below 1/2; an M-step asks it of the same matrix."""
-    power = np.frombuffer(elements).reshape(k, k)
-    for _ in range(_SQUARINGS):
-        size = np.vdot(power, power)
-        if size < 0.25 or not size < _DIVERGED:
-            return bool(size < 0.25)
-        power = power @ power
-    return False
+    power = transition
+    with quiet():
+        for _ in range(_SQUARINGS):
+            if np.vdot(power, power) < 0.25:
+                return True
+            power = power @ power
+    return spectral_radius(transition) < STABILITY_LIMIT
 
 
 def is_positive_definite(matrix: Array) -> bool:
@@ -287,10 +270,7 @@ def gram(rows: Array) -> Array:
 
 def solve(matrix: Array, rhs: Array) -> Array:
     """Return M^{-1} B for one square matrix and two-dimensional B: `numpy.linalg.solve` with fewer checks."""
-    _, _, solution, failed = dgesv(matrix, rhs)
-    if failed:
-        raise np.linalg.LinAlgError("Singular matrix")
-    return np.asarray(solution)
+    return solve_and_log_det(matrix, rhs)[0]
 
 
 def solve_and_log_det(matrix: Array, rhs: Array) -> tuple[Array, float]:

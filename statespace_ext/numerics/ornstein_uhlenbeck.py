@@ -442,16 +442,9 @@ def stationary_moments(
     return np.linalg.solve(K, kappa), P
 
 
-def from_steps(
-    Phi: Array, c: Array, Omega: Array, dt: float, period: float | None
+def continuous(
+    Phi: Array, c: Array, Omega: Array, dt: float, period: float | None = None
 ) -> tuple[Array, Array, Array]:
-    """Return (K, kappa, Sigma Sigma') with this discretisation: `continuous`, or that of one period."""
-    if period is None:
-        return continuous(Phi, c, Omega, dt)
-    return (np.eye(len(Phi)) - Phi) / period, c / period, Omega / period
-
-
-def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Array, Array]:
     """
     Return (K, kappa, Sigma Sigma') of the process whose discretisation is (Phi, c, Omega).
 
@@ -472,6 +465,8 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
         Its covariance.
     dt : float
         The step.
+    period : float, optional
+        h of discrete time, where (Phi, c, Omega) is the step over one period; continuous time by default.
 
     Returns
     -------
@@ -489,7 +484,9 @@ def continuous(Phi: Array, c: Array, Omega: Array, dt: float) -> tuple[Array, Ar
     """
     if not 0 < dt < np.inf:
         raise ParameterError("The step is not a positive number", got=dt, expected="a finite step above 0")
-    K = drift_of(Phi, dt)
+    K = drift_of(Phi, dt, period)
+    if period is not None:
+        return K, c / period, Omega / period
     k = len(K)
     kappa = np.linalg.solve(_integral(K, dt), c)
     both = np.kron(K, np.eye(k)) + np.kron(np.eye(k), K)

@@ -3,9 +3,9 @@ Recursions over time: linear ones without a loop over the periods, and those of 
 
 A recursion is one triangular banded matrix to solve with. A matrix that changes only at first is given by
 its first values, the last of which serves for all later periods. Where the matrix is constant, a recursion
-over a block of L periods is one product with the block Toeplitz matrix of its powers; what comes from the
-periods before is a shorter recursion from block to block, with M^L. The Chandrasekhar recursions, which are
-not linear, give the log-likelihood by period and never form a k x k covariance.
+over a block of L periods is one product with a triangular matrix; what comes from the periods before is a
+shorter recursion from block to block, with M^L. The Chandrasekhar recursions, which are not linear, give the
+log-likelihood by period and never form a k x k covariance.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 from scipy.linalg.blas import dtbsv
+from scipy.linalg.lapack import dtrtri
 
 from .linear_algebra import Array
 
@@ -87,18 +88,13 @@ def unit_band(M: Array, count: int) -> Array:
     return out.reshape(count * k, 2 * k).T
 
 
-_NARROW, _LONG, _SHORT = 4, 8, 4
-"""Number of states up to which a block has eight periods; beyond it has four."""
 _WORTHWHILE = 3000
 """Number of elements from which blocks are faster than one banded matrix."""
-_FEWEST_PERIODS, _FEWEST_STATES = 20, 3
-"""Numbers below which there are no blocks."""
 
 
 def constant_recursion(M: Array, n: int) -> LinearRecursion | BlockRecursion:
     """Return the recursion a_{t+1} = u_{t+1} + M a_t over n periods, and its transpose."""
-    k = len(M)
-    blocks = n >= _FEWEST_PERIODS and k >= _FEWEST_STATES and n * k >= _WORTHWHILE
+    blocks = len(M) > 2 and n * len(M) >= _WORTHWHILE
     return BlockRecursion(M, n) if blocks else LinearRecursion(M[None], n)
 
 
@@ -106,55 +102,41 @@ class BlockRecursion:
     """
     The recursion a_{t+1} = u_{t+1} + M a_t and its transpose.
 
+    A block has eight periods for up to four states, and four for more.
+
     Parameters
     ----------
     M : ndarray, (k, k)
         The matrix.
     n : int
-        Number of periods, more than those of a block.
+        Number of periods.
     """
 
     def __init__(self, M: Array, n: int) -> None:
-        self._k = k = len(M)
-        self._length = length = _LONG if k <= _NARROW else _SHORT
-        powers = np.empty((2 * length, k, k))  # zeros, then the powers of M' from 0 to L
-        powers[: length - 1], powers[length - 1], powers[length] = 0.0, np.eye(k), M.T
-        done = 1
-        ahead = powers[length:]
-        while done < length:
-            np.matmul(ahead[:done], ahead[done - 1], out=ahead[done : 2 * done])
-            done *= 2
-        size, step = powers.itemsize, powers.strides[0]
-        blocks: Array = np.ndarray(
-            (length, k, length, k), float, powers, (length - 1) * step, (-step, k * size, step, size)
-        )
-        self._within = blocks.reshape(length * k, length * k)
-        self._forward = np.ascontiguousarray(np.swapaxes(ahead, 0, 1)).reshape(k, length * k)
-        self._backward = np.ascontiguousarray(ahead[::-1].transpose(2, 0, 1)).reshape(k, length * k)
-        self._between = LinearRecursion(ahead[-1].T[None], -(-n // length) - 1)
+        self._k, length = len(M), 8 if len(M) <= 4 else 4
+        steps = np.eye(length * len(M)) - np.kron(np.eye(length, k=-1), M)
+        self._within = dtrtri(steps, lower=1, unitdiag=1)[0]
+        self._ahead, self._behind = self._within[:, : len(M)] @ M, M @ self._within[-len(M) :]
+        self._between = LinearRecursion(self._ahead[None, -len(M) :], -(-n // length))
 
     def forward(self, u: Array) -> Array:
         """Return a_1 = u_1, a_{t+1} = u_{t+1} + M a_t for u, (n, k)."""
-        n, blocks = len(u), self._blocks(u)
-        out = blocks @ self._within
-        carried = self._between.forward(out[:-1, -self._k :].copy())
-        out[1:] += carried @ self._forward
-        return out.reshape(-1, self._k)[:n]
+        out = self._blocks(u) @ self._within.T
+        last = self._between.forward(out[:, -self._k :].copy())
+        out[1:] += last[:-1] @ self._ahead.T
+        return out.reshape(-1, self._k)[: len(u)]
 
     def backward(self, u: Array) -> Array:
         """Return r_n = u_n, r_t = u_t + M' r_{t+1} for u, (n, k)."""
-        n, blocks = len(u), self._blocks(u)
-        out = blocks @ self._within.T
-        carried = self._between.backward(out[1:, : self._k].copy())
-        out[:-1] += carried @ self._backward
-        return out.reshape(-1, self._k)[:n]
+        out = self._blocks(u) @ self._within
+        first = self._between.backward(out[:, : self._k].copy())
+        out[:-1] += first[1:] @ self._behind
+        return out.reshape(-1, self._k)[: len(u)]
 
     def _blocks(self, u: Array) -> Array:
         """Return the rows by block, with zeros after the last."""
-        rest = -len(u) % self._length
-        if rest:
-            u = np.concatenate([u, np.zeros((rest, self._k))])
-        return u.reshape(-1, self._length * self._k)
+        width = len(self._within)
+        return np.append(u, np.zeros(-u.size % width)).reshape(-1, width)
 
 
 _NO_CHANGE = 1e-40
@@ -211,7 +193,10 @@ def chandrasekhar_loglike(
     """
     d, c = (each.reshape(len(each), -1) for each in (obs_intercept, state_intercept))
     forecast_covs, gains = _gains(len(endog), design, obs_cov, transition, cov, tolerance)
-    errors = _forecast_errors(endog - d.T, design, transition, c, np.array(mean), gains)
+    y, K = endog - d.T, np.array(gains)
+    inputs = by_period(y, np.swapaxes(K, 1, 2)) + c.T
+    recursion = LinearRecursion(transition - K @ design, len(y))
+    errors = y - recursion.forward(np.concatenate([mean[None], inputs[:-1]])) @ design.T
     factors = np.linalg.cholesky(np.array(forecast_covs))
     last = len(factors) - 1
     scaled = np.empty_like(errors)
@@ -249,19 +234,3 @@ def _gains(
         forecast_covs.append(forecast_cov)
         gains.append(kalman_gain)
     return forecast_covs, gains
-
-
-def _forecast_errors(
-    endog: Array, design: Array, transition: Array, state_intercept: Array, state: Array, gains: list[Array]
-) -> Array:
-    """Return y_t - d_t - Z a_t."""
-    errors = np.empty_like(endog)
-    moves = state_intercept.shape[1] > 1
-    constant = state_intercept[:, 0]
-    last = gains[-1]
-    for t, row in enumerate(endog):
-        error = row - design @ state
-        errors[t] = error
-        gain = gains[t] if t < len(gains) else last
-        state = transition @ state + gain @ error + (state_intercept[:, t] if moves else constant)
-    return errors

@@ -22,7 +22,7 @@ from ..fit.problem import EstimationProblem, FitRequest, check_request
 from ..fit.search import after, verdict_at
 from ..fit.start_values import fill_missing
 from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
-from ..numerics.ornstein_uhlenbeck import discretise, from_steps
+from ..numerics.ornstein_uhlenbeck import continuous, discretise
 from .dynamics import Values
 from .maximal import DaiSingleton, Portfolios
 from .normalisation import bounded_roots, cross_section, in_structure
@@ -303,7 +303,7 @@ class Concentrated:
         residual = after - before @ fit
         self.n, self.omega = len(after), residual.T @ residual / len(after)
         try:
-            self.K, self.kappa, cov = from_steps(fit[:-1].T, fit[-1], self.omega, self.dt, self.period)
+            self.K, self.kappa, cov = continuous(fit[:-1].T, fit[-1], self.omega, self.dt, self.period)
             self.chol = np.linalg.cholesky(cov)
         except NOT_HERE as error:
             raise EstimationError(

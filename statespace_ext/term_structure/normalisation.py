@@ -20,7 +20,7 @@ from ..fit.start_values import fill_missing
 from ..numerics.bond_pricing import loadings
 from ..numerics.differences import central_differences, jacobian
 from ..numerics.linear_algebra import NOT_HERE, Array, symmetrize
-from ..numerics.ornstein_uhlenbeck import from_steps
+from ..numerics.ornstein_uhlenbeck import continuous
 from ..params.affine import AffineMatrix, affine_matrix
 from ..params.covariance import structure_of
 from .dynamics import Pricing, Values, prices_of_risk, risk_neutral_to_physical
@@ -94,7 +94,7 @@ class CrossSection:
         omega = residual.T @ residual / len(residual)
         scale, dt = np.sqrt(np.diag(omega)), self.step
         try:
-            K, _, cov = from_steps(fit[:-1].T, fit[-1], omega, dt, self.period)
+            K, _, cov = continuous(fit[:-1].T, fit[-1], omega, dt, self.period)
             if np.min(np.linalg.eigvalsh(cov / scale[:, None] / scale * dt)) < 1e-3:
                 cov = omega / dt
         except NOT_HERE:

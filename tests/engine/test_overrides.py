@@ -279,6 +279,33 @@ def test_own_score_is_used() -> None:
     assert_allclose(inherited.fit(disp=False, cov_type="none").params, best(posterior), rtol=1e-3)
 
 
+class BareScore(OwnScore):
+    """A score by the constrained parameters alone."""
+
+    def transform_params(self, unconstrained: np.ndarray) -> np.ndarray:
+        return np.array([unconstrained[0], unconstrained[1] ** 2])
+
+    def score(self, params: Any) -> Any:
+        return super().score(params)
+
+
+def test_a_score_by_constrained_parameters_is_not_taken_for_that_of_others() -> None:
+    model = type("Below", (sse.ExactScoreMixin, BareScore), {})(Y)
+    at = np.array([0.4, 0.8])
+    want = richardson_gradient(lambda each: density(model.transform_params(each)), at)
+    assert_allclose(model.score(at, transformed=False), want, rtol=1e-6)
+
+
+def test_score_of_a_prior_beside_the_border() -> None:
+    """Steps are shorter where longer ones would leave the region."""
+    at = np.array([0.9999, 1.0])
+    slope_of_prior = np.array([-(at[0] + 0.2) / 0.05**2, 0.0])
+    for model in (Map(Y), MapBelow(Y)):
+        found = sse.exact_score(model, at)
+        assert found.method == "numerical"
+        assert_allclose(found.score, OwnScore(Y).score(at) + slope_of_prior, rtol=1e-5)
+
+
 # -- statsmodels' own overriders ---------------------------------------------------------------------------
 
 

@@ -21,7 +21,6 @@ from statespace_ext.numerics.ornstein_uhlenbeck import (
     continuous,
     discretise,
     discretise_vjp,
-    from_steps,
     stationary_moments,
 )
 
@@ -305,7 +304,7 @@ def test_discrete_time_step_by_step(name: str) -> None:
     step = discretise(K, kappa, cov, count * h, h)
     close(parts(step), (Phi, mean, variance), 1e-12)
     once = discretise(K, kappa, cov, h, h)
-    close(from_steps(once.transition, once.intercept, once.cov, h, h), (K, kappa, cov), 1e-12)
+    close(continuous(once.transition, once.intercept, once.cov, h, h), (K, kappa, cov), 1e-12)
 
 
 def test_stationary_moments_of_discrete_time_are_those_that_a_step_leaves() -> None:

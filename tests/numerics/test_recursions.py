@@ -66,7 +66,7 @@ def test_both_directions_of_blocks_are_those_of_loops(n: int, k: int) -> None:
 
 
 def test_small_ones_are_one_banded_matrix() -> None:
-    assert isinstance(constant_recursion(np.eye(2), 100), LinearRecursion)
+    assert isinstance(constant_recursion(np.eye(2), 5000), LinearRecursion)
     assert isinstance(constant_recursion(np.eye(9), 10), LinearRecursion)
     assert isinstance(constant_recursion(np.eye(9), 1000), BlockRecursion)
 
