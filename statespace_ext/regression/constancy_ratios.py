@@ -31,7 +31,7 @@ import scipy.optimize
 from ..engine.system_score import SystemScore
 from ..fit.objective import FitResult
 from ..inference.many import model_on
-from ..numerics.common_regressors import RegressorAxes
+from ..numerics.common_regressors import CommonRegressors, RegressorAxes
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
@@ -149,129 +149,6 @@ class ProfileRatio:
         return np.asarray(logs.sum(axis=1) if self.obs == "diagonal" else self.p * logs[:, 0])
 
 
-class ContrastRatio:
-    """
-    Likelihood ratios of W = 0 against any structures of V and W, by L-BFGS-B on the independent rows.
-
-    Parameters
-    ----------
-    model : DynamicRegression
-        The model. Its layout, `matrices` and `score_by_block` are used, but not its data.
-    axes : RegressorAxes
-        The contrasts.
-    null : ndarray
-        Parameters with W = 0, from which the sizes of the parameters are known.
-    """
-
-    def __init__(self, model: DynamicRegression, axes: RegressorAxes, null: Array) -> None:
-        self.model, self.layout, self.axes = model, model.layout, axes
-        self.eigenvalues, self.p = axes.sizes, model.k_endog
-        self._obs = np.concatenate([self.layout.block_params(key) for key in ("obs_cov", "obs_loading")])
-        self._scale = self._scales(self.layout.unconstrain(self.start(null, SMALL)))
-
-    def start(self, null: Array, size: float) -> Array:
-        """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
-        return start_params(self.model, null, self.eigenvalues[-1:], size)
-
-    def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
-        """
-        Return the likelihood ratio and whether a maximum was found.
-
-        ``also`` contains the parameters of one additional start.
-        """
-        value_null, null, found_null = self.null(rows)
-        starts = [self.start(null, size) for size in (SMALL, MODERATE)]
-        tries = [self._maximise(rows, z, np.arange(len(z))) for z in map(self.layout.unconstrain, starts)]
-        if also is not None:
-            tries.append((self.value_and_score(also, rows)[0], also, False))
-        best = max(value for value, *_ in tries)
-        done = any(found for value, _, found in tries if value > best - 1e-6 * (1.0 + abs(best)))
-        return max(0.0, 2.0 * (best - value_null)), found_null and done
-
-    def null(self, rows: Array) -> tuple[float, Array, bool]:
-        """Return the log-likelihood with W = 0, the parameters and whether a maximum was found."""
-        target = rows.T @ rows / len(rows)
-        params = null_params(self.layout, target)
-        if params is not None:
-            return self.value_and_score(params, rows)[0], params, True
-        first = self.layout.unconstrain(null_start(self.layout, target))
-        return self._maximise(rows, first, self._obs)
-
-    @property
-    def _constant(self) -> float:
-        return float(0.5 * self.p * (self.axes.logdet + len(self.axes.vectors) * np.log(2.0 * np.pi)))
-
-    def value_and_score(self, params: Array, rows: Array) -> tuple[float, Array]:
-        """Return the log-likelihood of the rows (without 2 pi) and its gradient by parameter."""
-        at = self.model.matrices(params)
-        basis, variances = self._spectrum(at["obs_cov"], at["state_cov"])
-        inverse = 1.0 / variances
-        scaled = (rows @ basis) * inverse
-        value = -0.5 * float(np.sum(np.log(variances)) + np.sum(scaled**2 * variances))
-        value += len(rows) * float(np.linalg.slogdet(basis)[1])
-        by_obs = scaled.T @ scaled - np.diag(inverse.sum(axis=0))
-        weighted = scaled.T * self.eigenvalues
-        by_state = weighted @ scaled - np.diag(self.eigenvalues @ inverse)
-        by = {
-            "obs_cov": 0.5 * basis @ by_obs @ basis.T,
-            "state_cov": 0.5 * basis @ by_state @ basis.T,
-        }
-        none = np.zeros(0)
-        blocks = self.model.score_by_block(SystemScore(value, by, none, none, none), params)
-        return value, self.layout.gradient(blocks, params)
-
-    def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
-        """Return B with B'(V + lambda_i W)B diagonal, and the diagonals (N, p); raise if not positive."""
-        typical = self.eigenvalues[-1]
-        shares, basis = scipy.linalg.eigh(obs_cov, obs_cov + typical * state_cov)
-        if shares[0] < -1e-10 or shares[-1] > 1.0 + 1e-10:
-            raise np.linalg.LinAlgError("not a covariance matrix")
-        shares = np.clip(shares, 0.0, 1.0)
-        variances = shares + np.outer(self.eigenvalues / typical, 1.0 - shares)
-        if np.min(variances) <= 0.0:
-            raise np.linalg.LinAlgError("singular")
-        return basis, variances
-
-    def _scales(self, z: Array) -> Array:
-        """Return one over the square root of the expected information, by unconstrained parameter."""
-
-        def both(z: Array) -> Array:
-            """Return V and W at unconstrained parameters."""
-            at = self.model.matrices(self.layout.constrain(z))
-            return np.stack([at["obs_cov"], at["state_cov"]])
-
-        basis, variances = self._spectrum(*both(z))
-        inverse = 1.0 / variances
-        pairs = [(inverse * self.eigenvalues[:, None] ** k).T @ inverse for k in range(3)]
-        steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
-        dV, dW = basis.T @ np.moveaxis(jacobian(both, z, steps), -1, 1) @ basis
-        information = 0.5 * (pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2).sum(axis=(1, 2))
-        return 1.0 / np.sqrt(np.where(information > 0.0, information, 1.0))
-
-    def _maximise(self, rows: Array, start: Array, places: Array) -> tuple[float, Array, bool]:
-        """Maximise over some unconstrained parameters; return value, parameters and convergence."""
-        scale, last = self._scale[places], [np.inf]
-
-        def objective(w: Array) -> tuple[float, Array]:
-            """Return minus the log-likelihood and its gradient, or a large value if it does not exist."""
-            z = start.copy()
-            z[places] += scale * w
-            try:
-                value, gradient = self.value_and_score(self.layout.constrain(z), rows)
-            except (np.linalg.LinAlgError, ValueError):
-                wall = last[0] if np.isfinite(last[0]) else 0.0
-                return wall + 10.0 + abs(wall), np.zeros(len(w))
-            last[0] = -value
-            return -value, -self.layout.vjp(z, gradient)[places] * scale
-
-        out = scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=OPTIONS
-        )
-        z = start.copy()
-        z[places] += scale * out.x
-        return -float(out.fun), self.layout.constrain(z), bool(np.max(np.abs(out.jac)) < CONVERGED)
-
-
 def null_params(layout: ParameterLayout, target: Array) -> Array | None:
     """Return the best parameters with W = 0 for a mean residual matrix, or None without a closed form."""
     block, params = layout.blocks["obs_cov"], np.zeros(len(layout))
@@ -358,34 +235,41 @@ def ratio_of(model: DynamicRegression) -> ContrastedRatio | FittedRatio:
 
 class ContrastedRatio:
     """
-    Likelihood ratio from independent contrasts.
+    Likelihood ratio of W = 0 from independent contrasts.
 
     If W = q V, it uses the profile likelihood of q. Other structures are maximised by L-BFGS-B. Samples are
-    drawn with V = I if the distribution is pivotal, and otherwise with the V of the null fit.
+    drawn with the V of the null fit.
+
+    Parameters
+    ----------
+    model : DynamicRegression
+        The model.
+    pivotal : bool
+        Whether the distribution does not depend on V.
+    axes : RegressorAxes
+        The contrasts.
+    seen : ndarray of int
+        The periods with data.
+    endog : ndarray, (nobs, p)
+        The series of the regression without constraints.
     """
 
     def __init__(
         self, model: DynamicRegression, pivotal: bool, axes: RegressorAxes, seen: Array, endog: Array
     ) -> None:
-        self.pivotal, self._model, self.axes, self._seen = pivotal, model, axes, seen
+        self.model, self.layout, self.pivotal = model, model.layout, pivotal
+        self.axes, self._seen = axes, seen
         self.rows = self.sample_of(endog)
+        self._obs = np.concatenate([self.layout.block_params(key) for key in ("obs_cov", "obs_loading")])
+        first = null_start(self.layout, self.rows.T @ self.rows / len(self.rows))
+        self._scale = self._scales(self.layout.unconstrain(self._start(first, SMALL)))
+        # both roots give the distribution; the symmetric one is a change of basis that treats series alike
+        root = scipy.linalg.sqrtm if pivotal else np.linalg.cholesky
+        self._factor = root(model.matrices(self.null(self.rows)[1])["obs_cov"])
         obs, state = obs_kind(model), list(state_kinds(model).values())
         multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
-        self._drawn: ProfileRatio | ContrastRatio
-        self._factor = np.eye(model.k_endog)
-        if multiple and obs in ("unstructured", "diagonal", "scalar"):
-            self._drawn = ProfileRatio(axes, obs, model.k_endog)
-        else:
-            identity = {"obs_cov": self._factor}
-            null = model.layout.project(identity, np.zeros(len(model.layout))) if pivotal else self._null()
-            self._drawn = ContrastRatio(model, axes, null)
-            self._factor = np.linalg.cholesky(model.matrices(null)["obs_cov"])
-
-    def _null(self) -> Array:
-        """Return the parameters of the fit with constant coefficients."""
-        model, rows = self._model, self.rows
-        first = null_start(model.layout, rows.T @ rows / len(rows))
-        return ContrastRatio(model, self.axes, first).null(rows)[1]
+        profiled = multiple and obs in ("unstructured", "diagonal", "scalar")
+        self._profile = ProfileRatio(axes, obs, model.k_endog) if profiled else None
 
     def sample_of(self, endog: Array) -> Array:
         """Return the rows of data with the regressors and the missing periods of the model."""
@@ -395,17 +279,91 @@ class ContrastedRatio:
         """Return simulated rows."""
         return rng.standard_normal(self.rows.shape) @ self._factor.T
 
-    def ratio(self, sample: Array) -> tuple[float, bool]:
-        """Return the likelihood ratio of a sample and whether the fit converged."""
-        return self._drawn.ratio(sample)
+    def ratio(self, sample: Array, also: Array | None = None) -> tuple[float, bool]:
+        """
+        Return the likelihood ratio of a sample and whether a maximum was found.
+
+        ``also`` contains the parameters of one additional start.
+        """
+        if self._profile is not None:
+            return self._profile.ratio(sample)
+        value_null, null, found_null = self.null(sample)
+        starts = [self.layout.unconstrain(self._start(null, size)) for size in (SMALL, MODERATE)]
+        tries = [self._maximise(sample, z, np.arange(len(z))) for z in starts]
+        if also is not None:
+            tries.append((self.value_and_score(also, sample)[0], also, False))
+        best = max(value for value, *_ in tries)
+        done = any(found for value, _, found in tries if value > best - 1e-6 * (1.0 + abs(best)))
+        return max(0.0, 2.0 * (best - value_null)), found_null and done
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        scaled = ContrastRatio(self._model, self.axes, self._null())
-        profiled = isinstance(self._drawn, ProfileRatio)
-        value, found = self._drawn.ratio(self.rows) if profiled else scaled.ratio(self.rows, params)
-        null = scaled.null(self.rows)[0] - scaled._constant
+        (value, found), null = self.ratio(self.rows, params), self.null(self.rows)[0]
         return null + 0.5 * value, null, found
+
+    def null(self, rows: Array) -> tuple[float, Array, bool]:
+        """Return the log-likelihood with W = 0, the parameters and whether a maximum was found."""
+        target = rows.T @ rows / len(rows)
+        params = null_params(self.layout, target)
+        if params is not None:
+            return self.value_and_score(params, rows)[0], params, True
+        first = self.layout.unconstrain(null_start(self.layout, target))
+        return self._maximise(rows, first, self._obs)
+
+    def value_and_score(self, params: Array, rows: Array) -> tuple[float, Array]:
+        """Return the log-likelihood of the rows and its gradient by parameter."""
+        at, most = self.model.matrices(params), self.axes.sizes[-1]
+        V, W = at["obs_cov"], at["state_cov"]
+        found = CommonRegressors(self.axes, rows, most).score(V + most * W, W)
+        if found is None:
+            raise np.linalg.LinAlgError("The covariance of a row is singular")
+        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov + most * found.obs_cov}
+        nothing = np.zeros(0)
+        score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
+        return score.llf, self.layout.gradient(self.model.score_by_block(score, params), params)
+
+    def _start(self, null: Array, size: float) -> Array:
+        """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
+        return start_params(self.model, null, self.axes.sizes[-1:], size)
+
+    def _scales(self, z: Array) -> Array:
+        """Return one over the square root of the expected information, by unconstrained parameter."""
+
+        def both(z: Array) -> Array:
+            """Return V and W at unconstrained parameters."""
+            at = self.model.matrices(self.layout.constrain(z))
+            return np.stack([at["obs_cov"], at["state_cov"]])
+
+        A, shares, _ = CommonRegressors(self.axes, self.rows).diagonalised(*both(z))
+        inverse = 1.0 / (1.0 + np.multiply.outer(self.axes.sizes, shares))
+        pairs = [(inverse * self.axes.sizes[:, None] ** k).T @ inverse for k in range(3)]
+        steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
+        dV, dW = A @ np.moveaxis(jacobian(both, z, steps), -1, 1) @ A.T
+        information = 0.5 * (pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2).sum(axis=(1, 2))
+        return 1.0 / np.sqrt(np.where(information > 0.0, information, 1.0))
+
+    def _maximise(self, rows: Array, start: Array, places: Array) -> tuple[float, Array, bool]:
+        """Maximise over some unconstrained parameters; return value, parameters and convergence."""
+        scale, last = self._scale[places], [np.inf]
+
+        def objective(w: Array) -> tuple[float, Array]:
+            """Return minus the log-likelihood and its gradient, or a large value if it does not exist."""
+            z = start.copy()
+            z[places] += scale * w
+            try:
+                value, gradient = self.value_and_score(self.layout.constrain(z), rows)
+            except (np.linalg.LinAlgError, ValueError):
+                wall = last[0] if np.isfinite(last[0]) else 0.0
+                return wall + 10.0 + abs(wall), np.zeros(len(w))
+            last[0] = -value
+            return -value, -self.layout.vjp(z, gradient)[places] * scale
+
+        out = scipy.optimize.minimize(  # type: ignore[call-overload]
+            objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=OPTIONS
+        )
+        z = start.copy()
+        z[places] += scale * out.x
+        return -float(out.fun), self.layout.constrain(z), bool(np.max(np.abs(out.jac)) < CONVERGED)
 
 
 class FittedRatio:

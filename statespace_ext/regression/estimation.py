@@ -206,7 +206,7 @@ class RegressionSmoother(Smoother):
         if len(periods) > min(_ROWS + _ROWS_PER_SERIES * p, _MOST_ROWS):
             return None
         axes = decomposed(np.ascontiguousarray(self.exog[periods]), self._walk, periods)
-        return None if axes is None else CommonRegressors(axes, self.endog[periods])
+        return None if axes is None else CommonRegressors(axes, axes.vectors.T @ self.endog[periods])
 
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
