@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg
@@ -36,7 +36,7 @@ from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
 from .declaration import obs_kind, state_kinds
-from .estimation import decomposed, factor_analysis_steps
+from .estimation import decomposed, with_factors
 
 if TYPE_CHECKING:
     from .dynamic_regression import DynamicRegression
@@ -112,22 +112,19 @@ class ProfileRatio:
         largest = self.eigenvalues[-1]
         positive = self.eigenvalues[self.eigenvalues > 1e-12 * largest]
         self.grid = np.geomspace(1e-3 / largest, 1e4 / positive[0], 80)
-        self._weights = 1.0 / (1.0 + self.grid[:, None] * self.eigenvalues)
-        self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.eigenvalues), axis=1)
 
     def ratio(self, rows: Array) -> tuple[float, bool]:
         """Return the likelihood ratio at the best q, and True for convergence."""
-        products = self._products(rows)
-        base = self._log_det(products.sum(axis=0)[None])[0]
-        n = len(rows)
+        products, n = self._products(rows), len(rows)
+        base = np.linalg.slogdet(products.sum(axis=0))[1].sum()
 
-        def at(q: float) -> float:
-            """Return the ratio at a value of q."""
-            weighted = (1.0 / (1.0 + q * self.eigenvalues)) @ products
-            penalty = self.p * np.sum(np.log1p(q * self.eigenvalues))
-            return float(n * (base - self._log_det(weighted[None])[0]) - penalty)
+        def at(q: Any) -> Any:
+            """Return the ratio at one or several values of q."""
+            weights = 1.0 / (1.0 + np.multiply.outer(q, self.eigenvalues))
+            log_det = np.linalg.slogdet(np.tensordot(weights, products, 1))[1].sum(axis=-1)
+            return n * (base - log_det) + self.p * np.sum(np.log(weights), axis=-1)
 
-        values = n * (base - self._log_det(self._weights @ products)) - self._penalty
+        values = at(self.grid)
         best = int(np.argmax(values))
         low = 0.0 if best == 0 else self.grid[best - 1]
         high = self.grid[min(best + 1, len(self.grid) - 1)]
@@ -137,16 +134,13 @@ class ProfileRatio:
         return max(0.0, float(values[best]), -float(inner.fun)), True
 
     def _products(self, rows: Array) -> Array:
-        if self.obs == "unstructured" and self.p > 1:
-            return (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
-        squares = rows**2
-        return squares if self.obs == "diagonal" else squares.sum(axis=1, keepdims=True)
-
-    def _log_det(self, sums: Array) -> Array:
-        if self.obs == "unstructured" and self.p > 1:
-            return np.asarray(np.linalg.slogdet(sums.reshape(-1, self.p, self.p))[1])
-        logs = np.log(sums)
-        return np.asarray(logs.sum(axis=1) if self.obs == "diagonal" else self.p * logs[:, 0])
+        """Return the matrices (n, blocks, size, size) whose sums are the diagonal blocks of V."""
+        if self.obs == "unstructured":
+            return np.einsum("ni,nj->nij", rows, rows)[:, None]
+        squares = rows[:, :, None, None] ** 2
+        if self.obs == "scalar":
+            squares = np.repeat(squares.sum(axis=1, keepdims=True), self.p, axis=1)
+        return squares
 
 
 def null_params(layout: ParameterLayout, target: Array) -> Array | None:
@@ -165,14 +159,8 @@ def null_params(layout: ParameterLayout, target: Array) -> Array | None:
 
 def null_start(layout: ParameterLayout, target: Array) -> Array:
     """Return parameters with W = 0 and a V close to a mean residual matrix."""
-    rank = layout.blocks["obs_loading"].shape[1]
-    if not rank:
-        return np.asarray(layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout))))
-    values, vectors = np.linalg.eigh(target)
-    loading = vectors[:, -rank:] * np.sqrt(0.5 * values[-rank:])
-    loading, specific = factor_analysis_steps(target, loading, np.diag(target - loading @ loading.T))
-    matrices = {"obs_cov": np.diag(np.maximum(specific, _OFF_ZERO * np.diag(target))), "obs_loading": loading}
-    return np.asarray(layout.project(matrices, np.zeros(len(layout))))
+    params = layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout)))
+    return with_factors(layout, "obs", params, target)
 
 
 def start_params(model: DynamicRegression, null: Array, largest: Array, size: float) -> Array:
