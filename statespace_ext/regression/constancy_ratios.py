@@ -322,7 +322,10 @@ class ContrastedRatio:
             at = self.model.matrices(self.layout.constrain(z))
             return np.stack([at["obs_cov"], at["state_cov"]])
 
-        A, shares, _ = CommonRegressors(self.axes, self.rows).diagonalised(*both(z))
+        found = CommonRegressors(self.axes, self.rows).diagonalised(*both(z))
+        if found is None:
+            raise np.linalg.LinAlgError("V is singular")
+        A, shares, _ = found
         inverse = 1.0 / (1.0 + np.multiply.outer(self.axes.sizes, shares))
         pairs = [(inverse * self.axes.sizes[:, None] ** k).T @ inverse for k in range(3)]
         steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))

@@ -20,7 +20,6 @@ from ..params.parse import (
     COVARIANCE_KEYWORDS,
     covariance_namer,
     parse_covariance,
-    parse_matrix,
     unknown_keyword,
 )
 from .coefficients import DYNAMICS, Coefficients
@@ -89,7 +88,6 @@ def regression_layout(
     _check_keywords("obs_cov", [obs_cov])
     _check_keywords("state_cov", structures or [state_cov], "proportional", "joint")
     proportional = [i for i, value in enumerate(structures) if _is_keyword(value, "proportional")]
-    none = np.zeros((p, 0))
     obs_rank = factor_rank(obs_cov, p, "obs_cov")
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
     names = [f"proportion.{coefficients.noise[i].label}" for i in proportional]
@@ -98,28 +96,29 @@ def regression_layout(
         _loading(len(each.rows), rank, "state", f".{each.label}", coefficients.endog)
         for each, rank in zip(coefficients.noise, ranks, strict=True)
     ]
-    blocks = {
-        "design": affine_matrix(np.zeros((p, k)), []),
-        "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
-        "obs_coef": parse_matrix(none, (p, 0), "obs_coef", lambda i, j: ""),
+    shapes = {
+        "design": (p, k), "obs_intercept": (p, 1), "obs_coef": (p, 0), "state_intercept": (q, 1),
+        "state_mean": (q, 1), "state_coef": (q, 0), "initial_state": (k, 1), "initial_state_cov": (k, k),
+    }  # fmt: skip
+    blocks = {key: _zeros(*shape) for key, shape in shapes.items()} | {
         "transition": _transition(coefficients),
-        "state_intercept": affine_matrix(np.zeros((q, 1)), []),
-        "state_mean": affine_matrix(np.zeros((q, 1)), []),
-        "state_coef": affine_matrix(np.zeros((q, 0)), []),
         "obs_cov": parse_covariance(
             "diagonal" if obs_rank else obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)
         ),
         "obs_loading": _loading(p, obs_rank, "obs", "", coefficients.endog),
         "state_cov": _state_cov(state_cov, structures, coefficients),
-        "state_loading": _block_diagonal(loadings or [affine_matrix(np.zeros((q, 0)), [])]),
+        "state_loading": _block_diagonal(loadings or [_zeros(q, 0)]),
         "proportion": affine_matrix(
             np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
         ),
-        "initial_state": affine_matrix(np.zeros((k, 1)), []),
-        "initial_state_cov": affine_matrix(np.zeros((k, k)), []),
     }
     bounded = frozenset(blocks["transition"].names)
     return ParameterLayout(blocks, COVARIANCES, bounded), proportional
+
+
+def _zeros(rows: int, columns: int) -> AffineMatrix:
+    """Return a matrix of zeros."""
+    return affine_matrix(np.zeros((rows, columns)), [])
 
 
 def _check_keywords(where: str, values: list[object], *more: str) -> None:
@@ -209,7 +208,7 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
     p, q = coefficients.p, len(coefficients.noise_rows)
     if not coefficients.moving:
         factor_rank(state_cov, p, "state_cov")  # raises if the number of factors is invalid
-        return affine_matrix(np.zeros((q, q)), [])
+        return _zeros(q, q)
     if _is_keyword(structures[0], "joint"):
         value = "unstructured" if isinstance(state_cov, str) else state_cov
         namer = covariance_namer("state", coefficients.disturbance_names)
@@ -241,18 +240,14 @@ def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineM
     group = coefficients.noise[place]
     size = len(group.rows)
     if _is_keyword(value, "proportional"):
-        return affine_matrix(np.zeros((size, size)), [])
+        return _zeros(size, size)
     series = [
         coefficients.endog[i % coefficients.p] for i in coefficients.free[coefficients.level(group.regressor)]
     ]
     namer = covariance_namer("state", series, f".{group.label}")
     shared = (f"state_var.{group.label}", f"state_cov.{group.label}")
-    return parse_covariance(_affine_part(value, coefficients.p), size, "state_cov", namer, shared=shared)
-
-
-def _affine_part(value: object, p: int) -> object:
-    """Return the specification of the part of a covariance matrix without factors."""
-    return "diagonal" if factor_rank(value, p, "state_cov") else value
+    rest = "diagonal" if factor_rank(value, coefficients.p, "state_cov") else value
+    return parse_covariance(rest, size, "state_cov", namer, shared=shared)
 
 
 def _is_keyword(value: object, keyword: str) -> bool:
