@@ -24,8 +24,6 @@ decomposition takes about 4 n^3 once. Rows without any observation are left out,
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.linalg.lapack import dgeqrf, dtrtri
 
@@ -37,14 +35,6 @@ _MOST_STEPS = 1e9
 """Largest c_k l_j. Above it, the rounding of small c_k costs digits of 1 + c_k l_j."""
 _LEAST_RANK = 1e-10
 """Least pivot of X'X, regressors scaled to length one, at which its determinant has digits."""
-
-
-class CommonRegressorScore(NamedTuple):
-    """The log-likelihood and its derivatives by V and W."""
-
-    llf: float
-    obs_cov: Array
-    state_cov: Array
 
 
 class RegressorAxes:
@@ -114,7 +104,7 @@ class CommonRegressors:
 
     def __init__(self, axes: RegressorAxes, rows: Array, shift: float = 0.0) -> None:
         p = rows.shape[1]
-        self.sizes, self.rows = axes.sizes - shift, rows
+        self.sizes, self.rows = axes.sizes - shift if shift else axes.sizes, rows
         self._constant = len(axes.vectors) * p * np.log(2.0 * np.pi) + p * axes.logdet
 
     def loglike(self, obs_cov: Array, state_cov: Array) -> float | None:
@@ -122,8 +112,8 @@ class CommonRegressors:
         axes = self.diagonalised(obs_cov, state_cov)
         return None if axes is None else self._value(*axes)[0]
 
-    def score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
-        """Return the log-likelihood and its derivatives, or None if V is nearly singular."""
+    def score(self, obs_cov: Array, state_cov: Array) -> tuple[float, dict[str, Array]] | None:
+        """Return the log-likelihood and its derivatives by matrix, or None if V is nearly singular."""
         axes = self.diagonalised(obs_cov, state_cov)
         if axes is None:
             return None
@@ -132,7 +122,7 @@ class CommonRegressors:
         by_noise, by_steps = errors.T @ errors, errors.T @ sized
         np.fill_diagonal(by_noise, np.diagonal(by_noise) - inverse.sum(axis=0))
         np.fill_diagonal(by_steps, np.diagonal(by_steps) - self.sizes @ inverse)
-        return CommonRegressorScore(llf, 0.5 * A.T @ by_noise @ A, 0.5 * A.T @ by_steps @ A)
+        return llf, {"obs_cov": 0.5 * A.T @ by_noise @ A, "state_cov": 0.5 * A.T @ by_steps @ A}
 
     def diagonalised(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array, float] | None:
         """Return A, l and log|V|; None if V is nearly singular, or small beside W."""

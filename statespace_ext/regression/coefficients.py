@@ -514,18 +514,10 @@ def solved(R: Array, q: Array, c: Coefficients) -> tuple[IntArray, Array, Array]
     scale = np.abs(R).max(axis=1, initial=0.0, keepdims=True)
     A = np.column_stack([R, q]) / np.where(scale > 0, scale, 1.0)
     pivots: list[int] = []
-    for column in np.flatnonzero(np.any(R != 0, axis=0)):
-        r = len(pivots)
-        if r == len(A):
-            break
-        best = r + int(np.argmax(np.abs(A[r:, column])))
-        if abs(A[best, column]) <= _ZERO:
-            continue
-        A[[r, best]] = A[[best, r]]
-        A[r] /= A[r, column]
-        others = np.arange(len(A)) != r
-        A[others] -= np.outer(A[others, column], A[r])
-        pivots.append(int(column))
+    for column in np.flatnonzero(np.any(R != 0, axis=0)).tolist():
+        if np.linalg.matrix_rank(A[:, [*pivots, column]], tol=_ZERO) > len(pivots):
+            pivots.append(column)
+    A = np.asarray(np.linalg.solve(A[:, pivots], A))
     A[:, :-1][np.abs(A[:, :-1]) <= _ZERO] = 0.0
     free = np.setdiff1d(np.flatnonzero(c.present), pivots)
     if not len(free):

@@ -305,10 +305,10 @@ class ContrastedRatio:
         found = CommonRegressors(self.axes, rows, most).score(V + most * W, W)
         if found is None:
             raise np.linalg.LinAlgError("The covariance of a row is singular")
-        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov + most * found.obs_cov}
-        nothing = np.zeros(0)
-        score = SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
-        return score.llf, self.layout.gradient(self.model.score_by_block(score, params), params)
+        value, by = found
+        by["state_cov"] += most * by["obs_cov"]
+        blocks = self.model.score_by_block(SystemScore(value, by), params)
+        return value, self.layout.gradient(blocks, params)
 
     def _start(self, null: Array, size: float) -> Array:
         """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""

@@ -50,16 +50,6 @@ _SEVERAL = 4
 
 
 @dataclass(frozen=True)
-class DeviationScore:
-    """The log-likelihood and its derivatives by H (summed over time if V is constant), W and phi."""
-
-    llf: float
-    obs_cov: Array
-    state_cov: Array
-    phi: Array
-
-
-@dataclass(frozen=True)
 class _Pass:
     """
     One pass of the filter, time first.
@@ -171,8 +161,15 @@ class Deviations:
         total += np.linalg.slogdet(by_constants)[1] + sums[:, -1, -1] - explained
         return np.asarray(-0.5 * (self._count * np.log(2.0 * np.pi) + total))
 
-    def score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
-        """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
+    def score(
+        self, obs_cov: Array, state_cov: Array, phi: Array
+    ) -> tuple[float, dict[str, Array], Array] | None:
+        """
+        Return the log-likelihood and its derivatives by matrix and by phi.
+
+        The derivative by H is the sum over time if H is constant. The result is None if the derivatives need
+        a pass with all states.
+        """
         found = self._pass(obs_cov, state_cov, phi)
         if found is None:
             return None
@@ -189,7 +186,7 @@ class Deviations:
         known = found.whiten * self._seen[:, None, :]
         by_errors = u @ np.swapaxes(u, 1, 2) - np.swapaxes(known, 1, 2) @ known - back @ NK
         by_errors = 0.5 * (by_errors.sum(axis=0) if obs_cov.ndim == 2 else np.moveaxis(by_errors, 0, 2))
-        return DeviationScore(found.llf, by_errors, by_noise, by_phi)
+        return found.llf, {"obs_cov": by_errors, "state_cov": by_noise}, by_phi
 
     def information(
         self, obs_cov: Array, state_cov: Array, phi: Array, by_cov: tuple[Array, Array], by_phi: Elements
@@ -341,11 +338,10 @@ class DeviationScores(Mixin):
         found = deviations.score(scaled_cov(V, self.obs_scale), W, phi)
         if found is None:
             return None
+        llf, by_matrix, by_phi = found
         by_transition = np.zeros((self.coefficients.k_states,) * 2)
-        by_transition[rows, rows] = found.phi
-        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov, "transition": by_transition}
-        nothing = np.zeros(0)
-        return SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
+        by_transition[rows, rows] = by_phi
+        return SystemScore(llf, by_matrix | {"transition": by_transition})
 
     def _deviation_information(self, params: Array) -> Array:
         """

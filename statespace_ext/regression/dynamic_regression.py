@@ -361,11 +361,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         at, diffuse = self._blocks(params), self.current_initialization == "diffuse"
         common = self.private_smoother.common if diffuse else None
         found = None if common is None else common.score(at["obs_cov"], at["state_cov"])
-        if found is None:
-            return None
-        nothing = np.zeros(0)
-        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov}
-        return SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
+        return None if found is None else SystemScore(*found)
 
     @property
     def has_average_information(self) -> bool:
