@@ -172,8 +172,8 @@ def constancy_test(
 
     The ratio does not depend on V either if no row is partly missing and a change of basis of the series
     transforms any V to I and preserves the structure of W. This holds if W is proportional to V, if V and W
-    are both unstructured or both diagonal, or if there is one series. Samples are then drawn with V = I and
-    zero coefficients. In all other cases they are drawn at the null fit.
+    are both unstructured or both diagonal, or if there is one series. The distribution is then exact up to
+    simulation error. Samples are drawn at the null fit.
 
     Parameters
     ----------

@@ -21,7 +21,6 @@ p = 1):
 from __future__ import annotations
 
 import warnings
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -364,30 +363,18 @@ class FittedRatio:
         self.model, self.pivotal = model, pivotal
         c, periods = model.coefficients, len(model.endog)
         self._seen = ~np.isnan(model.endog)
-        self._design, self._intercept = c.design(model.exog), c.intercept(model.exog).T
-        rows = self._design[:, c.noise_rows][..., self._seen.any(axis=1)]
+        design = c.design(model.exog)
+        rows = design[:, c.noise_rows][..., self._seen.any(axis=1)]
         # the size of the largest eigenvalue of the contrasts, by disturbance
         self._largest = np.mean(rows**2, axis=2).sum(axis=0) * (periods / np.pi) ** 2
         keys = ("state_cov", "state_loading", "proportion")
         self._constant = {name: 0.0 for key in keys for name in model.layout.blocks[key].param_names}
-        self._mean, self._factor = self._null_moments()
-
-    @cached_property
-    def _null(self) -> FitResult:
-        """The fit with constant coefficients."""
-        return _maximum(self.model, None, self._constant)
-
-    def _null_moments(self) -> tuple[Array, Array]:
-        """Return the means and the factor of V with which samples are drawn."""
-        if self.pivotal and not self.model.layout.blocks["obs_cov"].is_fixed:
-            return self._intercept, np.eye(self.model.k_endog)
-        params = self._null.params
-        factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
-        if self.pivotal or self.model.current_initialization == "diffuse":
-            return self._intercept, factor
-        # without an exact diffuse start the likelihoods depend on the coefficients
-        states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
-        return np.einsum("ikt,k->ti", self._design, states) + self._intercept, factor
+        self._null = _maximum(model, None, self._constant)
+        self._factor = np.linalg.cholesky(np.asarray(model.matrices(self._null.params)["obs_cov"]))
+        self._mean = c.intercept(model.exog).T
+        if model.current_initialization != "diffuse":  # the likelihoods depend on the coefficients
+            states = np.asarray(model.smooth(self._null.params, cov_type="none").smoothed_state)[:, -1]
+            self._mean = self._mean + np.einsum("ikt,k->ti", design, states)
 
     def sample_of(self, endog: Array) -> Array:
         """Return the data themselves."""

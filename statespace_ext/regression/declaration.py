@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import scipy.linalg
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.affine import AffineMatrix, IntArray, affine_matrix, side_by_side
 from ..params.covariance import CommonVariance, Equicorrelated, Unstructured, structure_of
 from ..params.curved import CurvedMatrix
 from ..params.layout import ParameterLayout
@@ -226,13 +226,7 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
             got=f"{len(blocks)} such regressors",
             remedy="Use one of the keywords.",
         )
-    begins = np.cumsum([(0, 0), *(block.shape for block in blocks)], axis=0)
-    elements = [
-        (int(i + down), int(j + along), name, float(coef))
-        for (down, along), each in zip(begins, blocks, strict=False)
-        for i, j, name, coef in zip(each.rows, each.columns, each.names, each.coefs, strict=True)
-    ]
-    return affine_matrix(scipy.linalg.block_diag(*(block.fixed for block in blocks)), elements)
+    return side_by_side(blocks, diagonal=True)
 
 
 def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineMatrix:
@@ -332,7 +326,7 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     block : AffineMatrix
         The matrix.
     rows : ndarray of int, optional
-        Rows and columns to consider; all by default.
+        Rows of one of the blocks of a block-diagonal matrix; all by default.
 
     Returns
     -------
@@ -363,12 +357,9 @@ def _free_kind(part: AffineMatrix) -> str:
 
 
 def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
-    """Return selected rows and columns of a matrix."""
-    place = np.full(block.shape[0], -1)
-    place[rows] = np.arange(len(rows))
-    inside = zip(place[block.rows], place[block.columns], block.names, block.coefs, strict=True)
-    elements = [(int(i), int(j), name, float(coef)) for i, j, name, coef in inside if min(i, j) >= 0]
-    return affine_matrix(block.fixed[np.ix_(rows, rows)], elements)
+    """Return one of the blocks of a block-diagonal matrix, given its consecutive rows."""
+    part = block.row_block(rows)
+    return replace(part, columns=part.columns - rows[0], fixed=part.fixed[:, rows])
 
 
 def obs_kind(model: DynamicRegression) -> str:

@@ -446,12 +446,6 @@ class RegressionEstimation(DeviationScores, StateSpaceModel[R]):
                     found.append((at[i, j], points[i * len(size) + j]))
         return [point for _, point in sorted(found, key=lambda pair: -pair[0])]
 
-    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return the free parameters with autoregressive coefficients inside the unit circle."""
-        out, places = np.array(params), problem.layout.block_params("transition")
-        out[places] = np.clip(out[places], -0.98, 0.98)
-        return out
-
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, by covariance block, the size that each variance would have if it explained the data."""
         out, c = super().variance_sizes(params), self.coefficients
