@@ -430,8 +430,6 @@ def _frame(exog: object, name: str, nobs: int | None, index: Any, names: list[st
     own = regressor_names(exog, "x")
     if not hasattr(rows, "columns") and len(own) == len(names):
         own = names
-    if len(set(own)) < len(own):
-        raise DataError(f"exog[{name!r}] has two columns with the same name", got=shown(own))
     return pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
 
 

@@ -93,8 +93,6 @@ class SimulatedRatio:
     @property
     def critical_values(self) -> dict[float, float]:
         """Quantiles of the simulated values, by level."""
-        if not len(self.simulated):
-            return dict.fromkeys(LEVELS, np.nan)
         return {level: float(np.quantile(self.simulated, 1.0 - level)) for level in LEVELS}
 
 

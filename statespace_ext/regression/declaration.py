@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..exceptions import SpecificationError, UnsupportedError
@@ -294,12 +293,10 @@ def _known(value: object, shape: tuple[int, ...], name: str, labels: list[str]) 
     return array
 
 
-def _in_order(value: object, labels: list[str]) -> Any:
+def _in_order(value: Any, labels: list[str]) -> Any:
     """Sort a labelled Series or frame in the order of the levels; return other objects unchanged."""
-    if not isinstance(value, (pd.Series, pd.DataFrame)):
-        return value
-    axes = [[str(label) for label in axis] for axis in value.axes]
-    if any(sorted(axis) != sorted(labels) for axis in axes):
+    axes = [[str(label) for label in axis] for axis in getattr(value, "axes", [])]
+    if not axes or any(sorted(axis) != sorted(labels) for axis in axes):
         return value
     return value.to_numpy()[np.ix_(*([axis.index(label) for label in labels] for axis in axes))]
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.linalg.lapack import dtbtrs
@@ -190,9 +191,9 @@ class Deviations:
 
     def information(
         self, obs_cov: Array, state_cov: Array, phi: Array, by_cov: tuple[Array, Array], by_phi: Elements
-    ) -> Array | None:
+    ) -> Array:
         """
-        Return the average of the observed and the expected information, or None as `loglike`.
+        Return the average of the observed and the expected information.
 
         Parameters
         ----------
@@ -202,10 +203,15 @@ class Deviations:
             Derivatives of V and W by m parameters. V has the multipliers of H.
         by_phi : Elements
             Derivatives of phi.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If a matrix is too close to a singular one.
         """
         found = self._pass(obs_cov, state_cov, phi)
         if found is None:
-            return None
+            raise np.linalg.LinAlgError("The covariance of a row is singular")
         adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, -1:]))
         stationary = 1.0 - np.multiply.outer(phi, phi)
         errors = _products(by_cov[0], self._scale * u) * (self._scale * self._seen)[:, :, None]
@@ -354,15 +360,10 @@ class DeviationScores(Mixin):
         numpy.linalg.LinAlgError
             If a matrix is too close to a singular one.
         """
-        deviations = self._deviations
-        if deviations is not None:
-            V, W, phi = self._moves(params)
-            by_phi = self.layout.derivative("transition", np.arange(len(self.layout)))
-            H = scaled_cov(V, self.obs_scale)
-            found = deviations.information(H, W, phi, self._slopes(params), by_phi)
-            if found is not None:
-                return found - self._curvature(params)
-        raise np.linalg.LinAlgError("The covariance of a row is singular")
+        deviations, (V, W, phi) = cast(Deviations, self._deviations), self._moves(params)
+        by_phi = self.layout.derivative("transition", np.arange(len(self.layout)))
+        found = deviations.information(scaled_cov(V, self.obs_scale), W, phi, self._slopes(params), by_phi)
+        return found - self._curvature(params)
 
     def _slopes(self, params: Array) -> tuple[Array, Array]:
         """Return the derivatives of V and W by all parameters, (m, p, p) and (m, q, q)."""
