@@ -276,10 +276,8 @@ class Coefficients:
 
     def noise_sizes(self, nobs: int) -> Array:
         """Return variances of disturbances that move coefficients by about the same amount in a sample."""
-        slopes = [each.label != self.labels[each.regressor] for each in self.noise]
-        sizes = [np.full(len(each.rows), 3.0 / nobs**2 if slope else 1.0)
-                 for each, slope in zip(self.noise, slopes, strict=True)]  # fmt: skip
-        return np.concatenate(sizes) if sizes else np.ones(len(self.noise_rows))
+        of_slope = (self.noise_rows >= len(self.free)) & (self.noise_rows < self.n_levels)
+        return np.where(of_slope, 3.0 / nobs**2, 1.0)
 
     @property
     def disturbance_names(self) -> list[str]:

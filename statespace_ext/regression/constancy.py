@@ -388,15 +388,11 @@ def _shown(table: pd.DataFrame) -> str:
     return str(table.to_string(float_format=lambda value: f"{value:.4f}"))
 
 
-ASYMPTOTIC_5_PERCENT = dict(
-    enumerate(
-        [
-            0.461, 0.748, 1.000, 1.237, 1.465, 1.686, 1.903, 2.116, 2.326, 2.533,
-            2.739, 2.942, 3.144, 3.345, 3.544, 3.743, 3.940, 4.136, 4.332, 4.526,
-        ],
-        start=1,
-    )
+_POINTS = (
+    0.461, 0.748, 1.000, 1.237, 1.465, 1.686, 1.903, 2.116, 2.326, 2.533,
+    2.739, 2.942, 3.144, 3.345, 3.544, 3.743, 3.940, 4.136, 4.332, 4.526,
 )  # fmt: skip
+ASYMPTOTIC_5_PERCENT = dict(enumerate(_POINTS, start=1))
 """
 95 % points of the sum of k integrated squared Brownian bridges, from inversion of its characteristic
 function. Table 1 of Hansen (1992) lists simulated values: 0.470, 0.749, 1.01, ...

@@ -189,12 +189,10 @@ def start_params(model: DynamicRegression, null: Array, largest: Array, size: fl
     proportion = np.diag([shares[rows[0]] for rows in places])
     for rows in places:
         steps[rows] = 0.0
-    matrices = {"state_cov": np.diag(steps), "proportion": proportion}
     block = layout.blocks["state_loading"]
-    if block.shape[1]:
-        loading = np.zeros(block.shape)
-        loading[block.rows, block.columns] = 0.5 * np.sqrt(steps[block.rows])
-        matrices["state_loading"] = loading
+    loading = np.zeros(block.shape)
+    loading[block.rows, block.columns] = 0.5 * np.sqrt(steps[block.rows])
+    matrices = {"state_cov": np.diag(steps), "state_loading": loading, "proportion": proportion}
     return np.asarray(layout.project(matrices, null))
 
 

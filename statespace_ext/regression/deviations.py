@@ -311,23 +311,18 @@ class DeviationScores(Mixin):
     _intercept: Array
 
     @property
-    def _is_stationary(self) -> bool:
-        """Whether the coefficients are diffuse constants plus stationary deviations."""
-        c, diffuse = self.coefficients, self.initialization_kind == "diffuse"
-        return diffuse and bool(c.autoregressive) and c.moving == c.autoregressive
-
-    @property
     def _deviations(self) -> Deviations | None:
         """The likelihood by the deviations, unless the user set another initialization."""
         found: Deviations | None = self.private_smoother.deviations
         return found if self.user_initialization is None else None
 
     def _new_deviations(self) -> Deviations | None:
-        """Return the likelihood by the deviations, or None if the coefficients have other dynamics."""
-        if not self._is_stationary:
+        """Return the likelihood by the deviations, or None if there are others than stationary ones."""
+        c, diffuse = self.coefficients, self.initialization_kind == "diffuse"
+        if not diffuse or not c.autoregressive or c.moving != c.autoregressive:
             return None
         known = self._intercept if self._intercept.ndim == 1 else self._intercept.T
-        constant, moving = np.split(self._design, [self.coefficients.n_levels], axis=1)
+        constant, moving = np.split(self._design, [c.n_levels], axis=1)
         return Deviations(self.endog - known, constant, moving, self.obs_scale)
 
     def _moves(self, params: Array) -> tuple[Array, Array, Array]:

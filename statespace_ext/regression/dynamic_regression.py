@@ -270,8 +270,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         """Return the blocks of the layout; V and W include their factors, and W its multiples of V."""
         at = self.layout.matrices(params)
         for key in ("obs", "state"):
-            if at[f"{key}_loading"].size:
-                at[f"{key}_cov"] += at[f"{key}_loading"] @ at[f"{key}_loading"].T
+            at[f"{key}_cov"] += at[f"{key}_loading"] @ at[f"{key}_loading"].T
         for share, place in zip(np.diag(at["proportion"]), self.proportional, strict=True):
             rows = self.coefficients.noise_places(place)
             at["state_cov"][np.ix_(rows, rows)] = share * at["obs_cov"]
@@ -348,7 +347,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
-        score = self._deviation_score(params) if self._is_stationary else self._common_score(params)
+        score = self._deviation_score(params) or self._common_score(params)
         if score is None:
             return super().loglike_and_score(params)
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
