@@ -152,7 +152,12 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     given = _listed(value)
     unknown = [one for one in given if not (isinstance(one, str) and one in words)]
     if unknown or not given:
-        raise SpecificationError(f"{name} are unknown", got=shown(unknown) or "none", expected=shown(words))
+        raise SpecificationError(
+            f"{name} are unknown",
+            got=shown(unknown) or "none",
+            expected=shown(words),
+            remedy=nearest(str(unknown[0]), words) if unknown else None,
+        )
     return [str(one) for one in given]
 
 

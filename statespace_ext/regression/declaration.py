@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..engine.arguments import names_among, one_of, options_of
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
 from ..params.affine import AffineMatrix, IntArray, affine_matrix, side_by_side
@@ -40,23 +41,10 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
     SpecificationError
         If the name of a regressor or of the dynamics is unknown.
     """
-    if not isinstance(dynamics, (Mapping, type(None))):
-        raise SpecificationError(
-            "dynamics must be a mapping from names of regressors",
-            got=repr(dynamics),
-            expected='a dict such as {"MKT": "random_walk"}',
-        )
-    given = dict(dynamics or {})
-    unknown = sorted(given.keys() - set(regressors), key=str)
-    if unknown:
-        raise SpecificationError(
-            "dynamics has names that are not regressors",
-            got=unknown,
-            expected=f"names among {regressors}",
-        )
-    bad = {name: kind for name, kind in given.items() if not (isinstance(kind, str) and kind in DYNAMICS)}
-    if bad:
-        raise SpecificationError("dynamics is unknown", got=bad, expected=f"one of {DYNAMICS}")
+    given = options_of(dynamics, "dynamics")
+    names_among(list(given) or None, regressors, "regressors in dynamics")
+    for name, kind in given.items():
+        one_of(kind, DYNAMICS, f"dynamics of {name}")
     return [given.get(name, "static") for name in regressors]
 
 
@@ -256,8 +244,7 @@ def parse_start(kind: str, mean: object, cov: object, names: list[str]) -> tuple
     SpecificationError
         If the kind is unknown, or mean and covariance are missing, not needed, or invalid.
     """
-    if not isinstance(kind, str) or kind not in STARTS:
-        raise SpecificationError("initialization is unknown", got=repr(kind), expected=f"one of {STARTS}")
+    one_of(kind, STARTS, "initialization")
     given, size = [value is not None for value in (mean, cov)], len(names)
     if given != [kind == "known"] * 2:
         raise SpecificationError(
