@@ -250,16 +250,12 @@ def _check(results: DynamicRegressionResults, n_sim: int) -> None:
             got=f"dynamics {c.dynamics}",
             remedy='Fit the model with dynamics={...: "random_walk"}.',
         )
-    if np.any(state.fixed):
+    shared = sorted(set(state.names) & set(model.layout.blocks["obs_cov"].names))
+    if shared or np.any(state.fixed):
         raise SpecificationError(
             "W = 0 is not a special case of the model",
-            got="fixed elements of state_cov that are not zero",
+            got=f"V and W share {shared}" if shared else "fixed elements of state_cov that are not zero",
             remedy="Leave state_cov free.",
-        )
-    shared = set(state.names) & set(model.layout.blocks["obs_cov"].names)
-    if shared:
-        raise SpecificationError(
-            "W = 0 is not a special case of the model", got=f"V and W share {sorted(shared)}"
         )
     if results._has_fixed_params:
         raise UnsupportedError(

@@ -361,18 +361,17 @@ class FittedRatio:
         self.model, self.pivotal = model, pivotal
         c, periods = model.coefficients, len(model.endog)
         self._seen = ~np.isnan(model.endog)
-        design = c.design(model.exog)
-        rows = design[:, c.noise_rows][..., self._seen.any(axis=1)]
+        rows = model._design[:, c.noise_rows][..., self._seen.any(axis=1)]
         # the size of the largest eigenvalue of the contrasts, by disturbance
         self._largest = np.mean(rows**2, axis=2).sum(axis=0) * (periods / np.pi) ** 2
         keys = ("state_cov", "state_loading", "proportion")
         self._constant = {name: 0.0 for key in keys for name in model.layout.blocks[key].param_names}
         self._null = _maximum(model, None, self._constant)
         self._factor = np.linalg.cholesky(np.asarray(model.matrices(self._null.params)["obs_cov"]))
-        self._mean = c.intercept(model.exog).T
+        self._mean = model._intercept.T
         if model.current_initialization != "diffuse":  # the likelihoods depend on the coefficients
             states = np.asarray(model.smooth(self._null.params, cov_type="none").smoothed_state)[:, -1]
-            self._mean = self._mean + np.einsum("ikt,k->ti", design, states)
+            self._mean = self._mean + np.einsum("ikt,k->ti", model._design, states)
 
     def sample_of(self, endog: Array) -> Array:
         """Return the data themselves."""

@@ -46,9 +46,6 @@ _LEAST_PIVOT = 1e-10
 _LEAST_RANK = 1e-6
 """The same for the columns of the whitened regressors."""
 
-_SEVERAL = 4
-"""Number of points from which one loop for all of them is faster than a compiled filter for each."""
-
 
 @dataclass(frozen=True)
 class _Pass:
@@ -105,7 +102,6 @@ class Deviations:
         self._scale = np.ones((n, p)) if scale is None else scale
         self._seen = (~missing).astype(float)
         self._both = (~missing)[:, :, None] & (~missing)[:, None, :]
-        self._missing = missing.astype(float) if missing.any() else None
         columns = np.concatenate([np.moveaxis(constant, 2, 0), endog[:, :, None]], axis=2)
         self._columns = np.where(missing[:, :, None], 0.0, columns)
         self._design = np.where(missing[:, :, None], 0.0, np.moveaxis(moving, 2, 0))
@@ -250,8 +246,7 @@ class Deviations:
             F = half @ np.swapaxes(self._design, 1, 2)
             F += np.where(self._both, obs_cov if obs_cov.ndim == 2 else np.moveaxis(obs_cov, 2, 0), 0.0)
             diagonal = np.einsum("tii->ti", F)
-            if self._missing is not None:
-                diagonal += self._missing
+            diagonal += 1.0 - self._seen
             factor = np.linalg.cholesky(F)
         except (np.linalg.LinAlgError, ArithmeticError):
             return None
@@ -321,9 +316,8 @@ class DeviationScores(Mixin):
         c, diffuse = self.coefficients, self.initialization_kind == "diffuse"
         if not diffuse or not c.autoregressive or c.moving != c.autoregressive:
             return None
-        known = self._intercept if self._intercept.ndim == 1 else self._intercept.T
         constant, moving = np.split(self._design, [c.n_levels], axis=1)
-        return Deviations(self.endog - known, constant, moving, self.obs_scale)
+        return Deviations(self.endog - self._intercept.T, constant, moving, self.obs_scale)
 
     def _moves(self, params: Array) -> tuple[Array, Array, Array]:
         """Return V, W and the autoregressive coefficients."""
@@ -395,7 +389,7 @@ class DeviationScores(Mixin):
     def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
         """Return the log-likelihoods at several points, minus infinity where it does not exist."""
         deviations, found = self._deviations, None
-        if deviations is not None and len(points) >= _SEVERAL:
+        if deviations is not None:
             moves = [self._moves(problem.full(point)) for point in points]
             with suppress(np.linalg.LinAlgError):
                 found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))

@@ -378,8 +378,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
         mean, directions, cov = self.private_smoother.start_of(system)
         scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale
-        intercept, R = system.obs_intercept, system.selection
-        endog = (self.endog - (intercept if intercept.ndim == 1 else intercept.T)) / scale
+        endog, R = (self.endog - system.obs_intercept.T) / scale, system.selection
         design = np.moveaxis(system.design, 2, 0) / scale[:, :, None]
         noise = R @ system.state_cov @ R.T
         found = AverageInformation(endog, design, V, system.transition, noise, mean, cov, directions)
