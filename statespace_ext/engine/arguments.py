@@ -156,7 +156,7 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
             f"{name} are unknown",
             got=shown(unknown) or "none",
             expected=shown(words),
-            remedy=nearest(str(unknown[0]), words) if unknown else None,
+            remedy=nearest(str(next(iter(unknown), "")), words),
         )
     return [str(one) for one in given]
 

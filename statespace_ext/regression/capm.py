@@ -340,10 +340,7 @@ class CAPM(DynamicRegression):
     def _factor_rows(self, market: Any) -> Any:
         """Return the factors with one row for each period; raise if they are not those of the model."""
         count = len(self.factors)
-        if count > 1 and isinstance(market, pd.Series):  # one period
-            market = market.to_frame().T
-        elif count > 1 and np.shape(market) == (count,):
-            market = np.asarray(market)[None]
+        market = _as_rows(market, count)
         found = np.shape(market)[1] if np.ndim(market) == 2 else 1
         numbered = not isinstance(market, pd.DataFrame) or market.columns.equals(pd.RangeIndex(found))
         names = [] if numbered else [str(name) for name in market.columns]
@@ -437,6 +434,13 @@ def _renamed(name: Any) -> Any:
 
 _FORMER = re.compile(rf"((?:state_var|state_cov|ar1|proportion|state_factor\d+)\.)?{CONSTANT}(?=\.|$)")
 """The former name of alpha, also after the prefix of a parameter of time-varying coefficients."""
+
+
+def _as_rows(market: Any, count: int) -> Any:
+    """Return several factors of one period, given as a Series or vector, as a row."""
+    if count > 1 and isinstance(market, pd.Series):
+        return market.to_frame().T
+    return np.asarray(market)[None] if count > 1 and np.shape(market) == (count,) else market
 
 
 def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.DataFrame]:

@@ -385,11 +385,7 @@ def by_series_frame(
     DataError
         If the regressors do not name all series, or are not finite numbers for all periods.
     """
-    if isinstance(exog, pd.DataFrame):
-        exog = {name: exog[name] for name in exog.columns.get_level_values(0).unique()}
-    given = {str(name): value for name, value in exog.items()}
-    _require_series(given, series)
-    frames = {name: _frame(given[name], name, nobs, index, (names or {}).get(name, [])) for name in series}
+    frames = _frames(exog, series, nobs, index, names)
     for name, each in frames.items():
         if not each.index.equals(frames[series[0]].index):
             raise DataError(f"exog[{name!r}] must have the same periods as exog[{series[0]!r}]")
@@ -399,6 +395,17 @@ def by_series_frame(
     places = {pair: place for place, pair in enumerate(pairs)}
     columns = np.array([[places.get((name, own), -1) for own in regressors] for name in series])
     return table[pairs].set_axis([f"{own}.{name}" for name, own in pairs], axis=1), regressors, columns
+
+
+def _frames(
+    exog: Any, series: list[str], nobs: int | None, index: object, names: Mapping[str, list[str]] | None
+) -> dict[str, pd.DataFrame]:
+    """Return the regressors of each series as a frame of floats."""
+    if isinstance(exog, pd.DataFrame):
+        exog = {name: exog[name] for name in exog.columns.get_level_values(0).unique()}
+    given = {str(name): value for name, value in exog.items()}
+    _require_series(given, series)
+    return {name: _frame(given[name], name, nobs, index, (names or {}).get(name, [])) for name in series}
 
 
 def _require_series(given: Mapping[str, Any], series: list[str]) -> None:
@@ -457,9 +464,9 @@ def equations_of(c: Coefficients) -> tuple[Array, Array]:
         single_row = np.zeros(len(c.present))
         single_row[there] = equation[m:]
         found += [(*each, value) for each in _by_series(c, equation[:m], single_row, float(value), text)]
-    rows, values = np.array([row for row, _, _ in found]), np.array([value for _, _, value in found])
-    require_independent(rows, values, [label for _, label, _ in found], "constraints")
-    return rows, values
+    rows, labels, values = zip(*found, strict=True)
+    require_independent(np.array(rows), np.array(values), labels, "constraints")
+    return np.array(rows), np.array(values)
 
 
 def _by_series(

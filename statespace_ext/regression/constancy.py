@@ -244,7 +244,7 @@ def _check(results: DynamicRegressionResults, n_sim: int) -> None:
             remedy='Fit the model with "random_walk" or "static" in its place.',
         )
     state = model.layout.blocks["state_cov"]
-    if not c.moving or set(state_kinds(model).values()) <= {"zero"}:
+    if set(state_kinds(model).values()) <= {"zero"}:
         raise SpecificationError(
             "No coefficient varies over time, so there is nothing to test",
             got=f"dynamics {c.dynamics}",

@@ -77,7 +77,10 @@ def regression_layout(
     proportional = [i for i, value in enumerate(structures) if _is_keyword(value, "proportional")]
     obs_rank = factor_rank(obs_cov, p, "obs_cov")
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
-    names = [f"proportion.{coefficients.noise[i].label}" for i in proportional]
+    shares = [
+        (place, place, f"proportion.{coefficients.noise[i].label}", 1.0)
+        for place, i in enumerate(proportional)
+    ]
     _check_complete(structures, ranks, coefficients)
     loadings = [
         _loading(len(each.rows), rank, "state", f".{each.label}", coefficients.endog)
@@ -95,9 +98,7 @@ def regression_layout(
         "obs_loading": _loading(p, obs_rank, "obs", "", coefficients.endog),
         "state_cov": _state_cov(state_cov, structures, coefficients),
         "state_loading": _block_diagonal(loadings or [_zeros(q, 0)]),
-        "proportion": affine_matrix(
-            np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
-        ),
+        "proportion": affine_matrix(np.zeros((len(shares),) * 2), shares),
     }
     bounded = frozenset(blocks["transition"].names)
     return ParameterLayout(blocks, COVARIANCES, bounded), proportional

@@ -155,12 +155,17 @@ def portfolio_weights(weights: object, series: list[str]) -> pd.DataFrame:
     for names in given.axes:
         if not names.is_unique:
             raise DataError("weights have a repeated name", got=shown(names), expected="each name once")
+    return _finite(given, repr(weights)).reindex(series, fill_value=0.0)
+
+
+def _finite(frame: pd.DataFrame, shown_as: str) -> pd.DataFrame:
+    """Return weights as floats; raise `DataError` if a weight is missing, not a number or not finite."""
     try:
-        values = given.astype(float)
+        values = frame.astype(float)
     except (TypeError, ValueError) as error:
-        raise DataError("weights are not numeric", got=repr(weights)) from error
+        raise DataError("weights are not numeric", got=shown_as) from error
     if not values.size or not np.all(np.isfinite(values)):
         raise DataError(
             "weights have missing or infinite values", got=values.to_numpy().tolist(), expected="numbers"
         )
-    return values.reindex(series, fill_value=0.0)
+    return values
