@@ -270,7 +270,8 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         """Return the blocks of the layout; V and W include their factors, and W its multiples of V."""
         at = self.layout.matrices(params)
         for key in ("obs", "state"):
-            at[f"{key}_cov"] += at[f"{key}_loading"] @ at[f"{key}_loading"].T
+            if at[f"{key}_loading"].size:
+                at[f"{key}_cov"] += at[f"{key}_loading"] @ at[f"{key}_loading"].T
         for share, place in zip(np.diag(at["proportion"]), self.proportional, strict=True):
             rows = self.coefficients.noise_places(place)
             at["state_cov"][np.ix_(rows, rows)] = share * at["obs_cov"]
@@ -347,16 +348,18 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
-        score = self._deviation_score(params) or self._common_score(params)
+        score = self._common_score(params) or self._deviation_score(params)
         if score is None:
             return super().loglike_and_score(params)
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
     def _common_score(self, params: Array) -> SystemScore | None:
         """Return the score from decomposed data, or None if it needs a filter pass."""
-        at, diffuse = self._blocks(params), self.current_initialization == "diffuse"
-        common = self.private_smoother.common if diffuse else None
-        found = None if common is None else common.score(at["obs_cov"], at["state_cov"])
+        common = self.private_smoother.common
+        if common is None or self.current_initialization != "diffuse":
+            return None
+        at = self._blocks(params)
+        found = common.score(at["obs_cov"], at["state_cov"])
         return None if found is None else SystemScore(*found)
 
     @property
