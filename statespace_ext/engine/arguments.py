@@ -149,7 +149,12 @@ def names_among(value: object, known: Iterable[object], name: str) -> list[str]:
     given = listed(value)
     unknown = [one for one in given if not (isinstance(one, str) and one in words)]
     if unknown or not given:
-        raise SpecificationError(f"{name} are unknown", got=shown(unknown) or "none", expected=shown(words))
+        raise SpecificationError(
+            f"{name} are unknown",
+            got=shown(unknown) or "none",
+            expected=shown(words),
+            remedy=nearest(str(next(iter(unknown), "")), words),
+        )
     return [str(one) for one in given]
 
 

@@ -291,6 +291,8 @@ ESTEPS = {
         "a constant design and obs_cov, nonsingular, and a proper start",
         lambda smoother, system: collapses(smoother.endog.shape[1], system),
     ),
-    "statsmodels": EStep(Smoother.moments, lambda smoother, system: None, "a smoother"),
+    "statsmodels": EStep(
+        lambda smoother, system: smoother.moments(system), lambda smoother, system: None, "a smoother"
+    ),
 }
 """The E-steps by name, the fastest first. A model and `fit` know them by these names alone."""

@@ -29,7 +29,7 @@ recursions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.linalg.lapack import dtrtri
@@ -218,13 +218,15 @@ class SystemScore:
         Derivatives by a_1 and P_1; not to be used with a stationary start, whose part is in ``by_matrix``.
     start_intercept : ndarray
         Derivative by a constant c through the mean of a stationary start, zero for another start.
+
+    Derivatives by the start are empty if nothing depends on it.
     """
 
     llf: float
     by_matrix: dict[str, Array]
-    initial_state: Array
-    initial_state_cov: Array
-    start_intercept: Array
+    initial_state: Array = field(default_factory=lambda: np.zeros(0))
+    initial_state_cov: Array = field(default_factory=lambda: np.zeros(0))
+    start_intercept: Array = field(default_factory=lambda: np.zeros(0))
 
 
 def system_score(smoother: Smoother, system: System, needed: frozenset[str] = ALL) -> SystemScore:

@@ -24,8 +24,6 @@ decomposition takes about 4 n^3 once. Rows without any observation are left out,
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from scipy.linalg.lapack import dgeqrf, dtrtri
 
@@ -37,14 +35,6 @@ _MOST_STEPS = 1e9
 """Largest c_k l_j. Above it, the rounding of small c_k costs digits of 1 + c_k l_j."""
 _LEAST_RANK = 1e-10
 """Least pivot of X'X, regressors scaled to length one, at which its determinant has digits."""
-
-
-class CommonRegressorScore(NamedTuple):
-    """The log-likelihood and its derivatives by V and W."""
-
-    llf: float
-    obs_cov: Array
-    state_cov: Array
 
 
 class RegressorAxes:
@@ -105,23 +95,26 @@ class CommonRegressors:
     ----------
     axes : RegressorAxes
         Of the regressors.
-    endog : ndarray, (n, p)
-        Series.
+    rows : ndarray, (n - m, p)
+        The independent rows of the series, E'U'y.
+    shift : float
+        A number that is subtracted from c. With V + shift W in place of V the likelihood is the same, and V
+        may be singular.
     """
 
-    def __init__(self, axes: RegressorAxes, endog: Array) -> None:
-        n, p = endog.shape
-        self.sizes, self.series = axes.sizes, axes.vectors.T @ endog
-        self._constant = n * p * np.log(2.0 * np.pi) + p * axes.logdet
+    def __init__(self, axes: RegressorAxes, rows: Array, shift: float = 0.0) -> None:
+        p = rows.shape[1]
+        self.sizes, self.rows = axes.sizes - shift if shift else axes.sizes, rows
+        self._constant = len(axes.vectors) * p * np.log(2.0 * np.pi) + p * axes.logdet
 
     def loglike(self, obs_cov: Array, state_cov: Array) -> float | None:
         """Return the log-likelihood, or None if V is nearly singular."""
-        axes = self._axes(obs_cov, state_cov)
+        axes = self.diagonalised(obs_cov, state_cov)
         return None if axes is None else self._value(*axes)[0]
 
-    def score(self, obs_cov: Array, state_cov: Array) -> CommonRegressorScore | None:
-        """Return the log-likelihood and its derivatives, or None if V is nearly singular."""
-        axes = self._axes(obs_cov, state_cov)
+    def score(self, obs_cov: Array, state_cov: Array) -> tuple[float, dict[str, Array]] | None:
+        """Return the log-likelihood and its derivatives by matrix, or None if V is nearly singular."""
+        axes = self.diagonalised(obs_cov, state_cov)
         if axes is None:
             return None
         llf, inverse, errors = self._value(*axes)
@@ -129,9 +122,9 @@ class CommonRegressors:
         by_noise, by_steps = errors.T @ errors, errors.T @ sized
         np.fill_diagonal(by_noise, np.diagonal(by_noise) - inverse.sum(axis=0))
         np.fill_diagonal(by_steps, np.diagonal(by_steps) - self.sizes @ inverse)
-        return CommonRegressorScore(llf, 0.5 * A.T @ by_noise @ A, 0.5 * A.T @ by_steps @ A)
+        return llf, {"obs_cov": 0.5 * A.T @ by_noise @ A, "state_cov": 0.5 * A.T @ by_steps @ A}
 
-    def _axes(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array, float] | None:
+    def diagonalised(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array, float] | None:
         """Return A, l and log|V|; None if V is nearly singular, or small beside W."""
         try:
             square_root = np.linalg.cholesky(obs_cov)
@@ -148,7 +141,7 @@ class CommonRegressors:
 
     def _value(self, A: Array, shares: Array, logdet: float) -> tuple[float, Array, Array]:
         """Return the log-likelihood, 1 / (1 + c_k l) and e_k."""
-        along = self.series @ A.T
+        along = self.rows @ A.T
         variances = 1.0 + np.multiply.outer(self.sizes, shares)
         errors = along / variances
         total = self._constant + len(along) * logdet + np.sum(np.log(variances)) + np.vdot(along, errors)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,8 +152,9 @@ def wald_alpha(
     positive_integer(n_sim, "n_sim")
     check_jobs(n_jobs)
     c, rows, test = _zero(results, regressor)
-    estimate, cov = _last(results, c.loading[rows], c.offset[rows])
-    statistic = test.statistic(*_last(results, test.loading, test.offset))
+    moments = np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov)
+    statistic = test.statistic(*test.at(*moments))
+    estimate, cov = replace(test, loading=c.loading[rows], offset=c.offset[rows]).at(*moments)
     law = _law(results, test, statistic, rng)
     law = law or bootstrapped(Refit(results, test, null=True), spawn(rng, n_sim), n_jobs)
     names = [c.endog[i % c.p] for i in rows]
@@ -164,12 +165,6 @@ def wald_alpha(
         estimate=pd.Series(estimate, index=names, name="estimate"),
         cov=pd.DataFrame(cov, index=names, columns=names),
     )
-
-
-def _last(results: DynamicRegressionResults, loading: Array, offset: Any) -> tuple[Array, Array]:
-    """Return constant coefficients and their covariance."""
-    test = Restrictions(loading, np.zeros(len(loading)), -1, offset)
-    return test.at(np.asarray(results.smoothed_state), np.asarray(results.smoothed_state_cov))
 
 
 def _zero(results: DynamicRegressionResults, regressor: str) -> tuple[Coefficients, Array, Restrictions]:

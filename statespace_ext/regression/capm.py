@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,14 @@ import pandas as pd
 from ..base.formula import regression_frames
 from ..base.results import StateSpaceResultsWrapper
 from ..engine.arguments import one_of
-from ..engine.validation import check_same_columns, endog_frame, future_labels, regressor_array, series_names
+from ..engine.validation import (
+    check_same_columns,
+    endog_frame,
+    future_labels,
+    regressor_array,
+    regressor_names,
+    series_names,
+)
 from ..exceptions import DataError, SpecificationError, shown, warn_renamed
 from .alpha import GRSTest, WaldTest, grs, wald_alpha
 from .dynamic_regression import DynamicRegression
@@ -102,10 +110,6 @@ class CAPMResults(DynamicRegressionResults):
         SpecificationError
             If alpha is not static, or constraints decide whether the alphas are zero.
         """
-        if self.model.coefficients.dynamics[0] != "static":
-            raise SpecificationError(
-                "test_alpha needs static alphas", got=f"alpha={self.model.coefficients.dynamics[0]!r}"
-            )
         model = self.model
         seen = ~np.isnan(model.endog)
         rows, (p, k) = seen.all(axis=1), (model.k_endog, len(model.factors))
@@ -124,17 +128,11 @@ class CAPMResults(DynamicRegressionResults):
         return super().get_prediction(*args, exog=exog, **kwargs)
 
     def simulate(
-        self,
-        nsimulations: int,
-        *args: Any,
-        market: object = None,
-        risk_free: object = None,
-        exog: object = None,
-        **kwargs: Any,
+        self, *args: Any, market: object = None, risk_free: object = None, exog: object = None, **kwargs: Any
     ) -> Any:
         """Simulate excess returns; ``market`` and ``risk_free`` belong to the periods after the sample."""
         _, exog = self.model.new_periods(None, exog, market, risk_free)
-        return super().simulate(nsimulations, *args, exog=exog, **kwargs)
+        return super().simulate(*args, exog=exog, **kwargs)
 
 
 class CAPM(DynamicRegression):
@@ -189,15 +187,12 @@ class CAPM(DynamicRegression):
 
         def fit(self, start_params: object = None, *args: Any, **kwargs: Any) -> CAPMResults:
             """Estimate the parameters; see `DynamicRegression.fit`."""
-            ...
 
         def filter(self, params: object, *args: Any, **kwargs: Any) -> CAPMResults:
             """Return filtered results; see `MLEModel.filter`."""
-            ...
 
         def smooth(self, params: object, *args: Any, **kwargs: Any) -> CAPMResults:
             """Return smoothed results; see `MLEModel.smooth`."""
-            ...
 
     def __init__(
         self,
@@ -242,11 +237,8 @@ class CAPM(DynamicRegression):
             freq=freq,
         )
         self.has_risk_free = risk_free is not None
-        self._given = {
-            **{key: value for key, value in self._given.items() if key != "dynamics"},
-            "alpha": alpha,
-            "beta": dict(beta) if isinstance(beta, Mapping) else beta,
-        }
+        del self._given["dynamics"]
+        self._given |= {"alpha": alpha, "beta": dict(beta) if isinstance(beta, Mapping) else beta}
         self.factors = factors
         self._has_names = isinstance(market, (pd.Series, pd.DataFrame))
 
@@ -432,26 +424,23 @@ def _with_alpha(value: object) -> Any:
 
 def _renamed(name: Any) -> Any:
     """Return "alpha.A" for "const.A", also where it stands in the middle of a name."""
-    parts = name.split(".", 2) if isinstance(name, str) else []
-    place = 1 if parts[:1] and parts[0] in _STEMS else 0
-    if len(parts) <= place or parts[place] != CONSTANT:
+    found = _FORMER.match(name) if isinstance(name, str) else None
+    if found is None:
         return name
-    new = ".".join([*parts[:place], ALPHA, *parts[place + 1 :]])
+    new = f"{found[1] or ''}{ALPHA}{name[found.end() :]}"
     warn_renamed(name, new)
     return new
 
 
-_STEMS = ("state_var", "state_cov", "ar1", "proportion", *(f"state_factor{j}" for j in range(1, 100)))
-"""Prefixes of the names of parameters of time-varying coefficients."""
+_FORMER = re.compile(rf"((?:state_var|state_cov|ar1|proportion|state_factor\d+)\.)?{CONSTANT}(?=\.|$)")
+"""The former name of alpha, also after the prefix of a parameter of time-varying coefficients."""
 
 
 def _as_rows(market: Any, count: int) -> Any:
     """Return several factors of one period, given as a Series or vector, as a row."""
-    if count == 1 or np.ndim(market) != 1:
-        return market
-    if isinstance(market, pd.Series):
+    if count > 1 and isinstance(market, pd.Series):
         return market.to_frame().T
-    return np.asarray(market)[None] if len(market) == count else market
+    return np.asarray(market)[None] if count > 1 and np.shape(market) == (count,) else market
 
 
 def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.DataFrame]:
@@ -472,22 +461,18 @@ def excess_data(returns: Any, market: Any, risk_free: Any) -> tuple[Any, pd.Data
             expected=_SHAPE,
             remedy="Use DynamicRegression for regressors that differ by series.",
         )
-    if np.ndim(market) == 0:
-        raise DataError(
-            "The return of the market must have one value per period", got=repr(market), expected="(nobs,)"
-        )
-    size = len(market)
     data: Any = None if returns is None else endog_frame(returns)
-    if data is not None and len(data) != size:
-        raise DataError("returns and market have different lengths", got=f"{len(data)} and {size}")
+    if data is not None and np.ndim(market) and len(data) != len(market):
+        raise DataError("returns and market have different lengths", got=f"{len(data)} and {len(market)}")
     index = _labels_of(data, market)
     factors = _factor_frame(market, index)
+    size = len(factors)
     rate = regressor_array(risk_free, size, index, "risk_free", f"({size},): one rate a period")
     if rate is not None:
         if rate.shape[1] != 1:
             raise DataError("risk_free must be one column", got=rate.shape, expected=f"({size},)")
         factors.iloc[:, 0] = factors.iloc[:, 0].to_numpy() - rate[:, 0]
-        data = _less_rate(data, rate)
+        data = None if data is None else (data.T - rate[:, 0]).T
     factors.insert(0, CONSTANT, 1.0)
     return data, factors
 
@@ -497,30 +482,21 @@ def _labels_of(*data: Any) -> pd.Index | None:
     return next((each.index for each in data if isinstance(each, (pd.Series, pd.DataFrame))), None)
 
 
-def _less_rate(data: Any, rate: Any) -> Any:
-    """Return returns less the risk-free rate (nobs, 1), None for None."""
-    return data if data is None else data - (rate[:, 0] if data.ndim == 1 else rate)
-
-
 def _named(data: Any, names: list[str], index: Any) -> Any:
     """Give returns names and labels if they have none."""
     if isinstance(data, (pd.Series, pd.DataFrame)):
         return data
     index = index if index is not None and len(index) == len(data) else None
-    if np.ndim(data) == 1 or data.shape[1] == 1:
-        return pd.Series(np.ravel(data), index=index, name=names[0])
-    return pd.DataFrame(data, index=index, columns=names)
+    frame = pd.DataFrame(data, index=index, columns=names)
+    return frame.iloc[:, 0] if len(names) == 1 else frame
 
 
 def _factor_frame(market: object, index: pd.Index | None) -> pd.DataFrame:
     """Return the factors as a frame; a market without a name is named MKT."""
     values = np.array(regressor_array(market, None if index is None else len(index), index, "market", _SHAPE))
-    if isinstance(market, pd.DataFrame):
-        names = [str(name) for name in market.columns]
-    elif isinstance(market, pd.Series):
-        names = [str(market.name) if market.name is not None else MARKET]
-    else:
-        names = [MARKET] + [f"factor{i + 1}" for i in range(1, values.shape[1])]
+    names = regressor_names(market, "factor")
+    if not isinstance(market, pd.DataFrame) and getattr(market, "name", None) is None:
+        names[0] = MARKET
     taken = [name for name in (CONSTANT, ALPHA) if name in names]
     if taken:
         raise DataError(f"A factor is named {taken[0]!r}, the name of the constant", remedy="Rename it.")

@@ -276,10 +276,8 @@ class Coefficients:
 
     def noise_sizes(self, nobs: int) -> Array:
         """Return variances of disturbances that move coefficients by about the same amount in a sample."""
-        slopes = [each.label != self.labels[each.regressor] for each in self.noise]
-        sizes = [np.full(len(each.rows), 3.0 / nobs**2 if slope else 1.0)
-                 for each, slope in zip(self.noise, slopes, strict=True)]  # fmt: skip
-        return np.concatenate(sizes) if sizes else np.ones(len(self.noise_rows))
+        of_slope = (self.noise_rows >= len(self.free)) & (self.noise_rows < self.n_levels)
+        return np.where(of_slope, 3.0 / nobs**2, 1.0)
 
     @property
     def disturbance_names(self) -> list[str]:
@@ -430,8 +428,6 @@ def _frame(exog: object, name: str, nobs: int | None, index: Any, names: list[st
     own = regressor_names(exog, "x")
     if not hasattr(rows, "columns") and len(own) == len(names):
         own = names
-    if len(set(own)) < len(own):
-        raise DataError(f"exog[{name!r}] has two columns with the same name", got=shown(own))
     return pd.DataFrame(np.asarray(rows), getattr(rows, "index", index), own)
 
 
@@ -463,17 +459,14 @@ def equations_of(c: Coefficients) -> tuple[Array, Array]:
     texts = texts or [
         equation_label(row, value, names) for row, value in zip(R[:, -len(names) :], q, strict=True)
     ]
-    rows, values, labels = [], [], []
+    found = []
     for equation, value, text in zip(R, q, texts, strict=True):
         single_row = np.zeros(len(c.present))
         single_row[there] = equation[m:]
-        found = _by_series(c, equation[:m], single_row, float(value), text)
-        rows += [row for row, _ in found]
-        values += [value] * len(found)
-        labels += [label for _, label in found]
-    out = np.array(rows).reshape(-1, len(c.present)), np.array(values)
-    require_independent(*out, labels, "constraints")
-    return out
+        found += [(*each, value) for each in _by_series(c, equation[:m], single_row, float(value), text)]
+    rows, labels, values = zip(*found, strict=True)
+    require_independent(np.array(rows), np.array(values), labels, "constraints")
+    return np.array(rows), np.array(values)
 
 
 def _by_series(
@@ -514,18 +507,10 @@ def solved(R: Array, q: Array, c: Coefficients) -> tuple[IntArray, Array, Array]
     scale = np.abs(R).max(axis=1, initial=0.0, keepdims=True)
     A = np.column_stack([R, q]) / np.where(scale > 0, scale, 1.0)
     pivots: list[int] = []
-    for column in np.flatnonzero(np.any(R != 0, axis=0)):
-        r = len(pivots)
-        if r == len(A):
-            break
-        best = r + int(np.argmax(np.abs(A[r:, column])))
-        if abs(A[best, column]) <= _ZERO:
-            continue
-        A[[r, best]] = A[[best, r]]
-        A[r] /= A[r, column]
-        others = np.arange(len(A)) != r
-        A[others] -= np.outer(A[others, column], A[r])
-        pivots.append(int(column))
+    for column in np.flatnonzero(np.any(R != 0, axis=0)).tolist():
+        if np.linalg.matrix_rank(A[:, [*pivots, column]], tol=_ZERO) > len(pivots):
+            pivots.append(column)
+    A = np.asarray(np.linalg.solve(A[:, pivots], A))
     A[:, :-1][np.abs(A[:, :-1]) <= _ZERO] = 0.0
     free = np.setdiff1d(np.flatnonzero(c.present), pivots)
     if not len(free):

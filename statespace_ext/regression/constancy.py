@@ -93,8 +93,6 @@ class SimulatedRatio:
     @property
     def critical_values(self) -> dict[float, float]:
         """Quantiles of the simulated values, by level."""
-        if not len(self.simulated):
-            return dict.fromkeys(LEVELS, np.nan)
         return {level: float(np.quantile(self.simulated, 1.0 - level)) for level in LEVELS}
 
 
@@ -172,8 +170,8 @@ def constancy_test(
 
     The ratio does not depend on V either if no row is partly missing and a change of basis of the series
     transforms any V to I and preserves the structure of W. This holds if W is proportional to V, if V and W
-    are both unstructured or both diagonal, or if there is one series. Samples are then drawn with V = I and
-    zero coefficients. In all other cases they are drawn at the null fit.
+    are both unstructured or both diagonal, or if there is one series. The distribution is then exact up to
+    simulation error. Samples are drawn at the null fit.
 
     Parameters
     ----------
@@ -246,22 +244,18 @@ def _check(results: DynamicRegressionResults, n_sim: int) -> None:
             remedy='Fit the model with "random_walk" or "static" in its place.',
         )
     state = model.layout.blocks["state_cov"]
-    if not c.moving or set(state_kinds(model).values()) <= {"zero"}:
+    if set(state_kinds(model).values()) <= {"zero"}:
         raise SpecificationError(
             "No coefficient varies over time, so there is nothing to test",
             got=f"dynamics {c.dynamics}",
             remedy='Fit the model with dynamics={...: "random_walk"}.',
         )
-    if np.any(state.fixed):
+    shared = sorted(set(state.names) & set(model.layout.blocks["obs_cov"].names))
+    if shared or np.any(state.fixed):
         raise SpecificationError(
             "W = 0 is not a special case of the model",
-            got="fixed elements of state_cov that are not zero",
+            got=f"V and W share {shared}" if shared else "fixed elements of state_cov that are not zero",
             remedy="Leave state_cov free.",
-        )
-    shared = set(state.names) & set(model.layout.blocks["obs_cov"].names)
-    if shared:
-        raise SpecificationError(
-            "W = 0 is not a special case of the model", got=f"V and W share {sorted(shared)}"
         )
     if results._has_fixed_params:
         raise UnsupportedError(
@@ -390,15 +384,11 @@ def _shown(table: pd.DataFrame) -> str:
     return str(table.to_string(float_format=lambda value: f"{value:.4f}"))
 
 
-ASYMPTOTIC_5_PERCENT = dict(
-    enumerate(
-        [
-            0.461, 0.748, 1.000, 1.237, 1.465, 1.686, 1.903, 2.116, 2.326, 2.533,
-            2.739, 2.942, 3.144, 3.345, 3.544, 3.743, 3.940, 4.136, 4.332, 4.526,
-        ],
-        start=1,
-    )
+_POINTS = (
+    0.461, 0.748, 1.000, 1.237, 1.465, 1.686, 1.903, 2.116, 2.326, 2.533,
+    2.739, 2.942, 3.144, 3.345, 3.544, 3.743, 3.940, 4.136, 4.332, 4.526,
 )  # fmt: skip
+ASYMPTOTIC_5_PERCENT = dict(enumerate(_POINTS, start=1))
 """
 95 % points of the sum of k integrated squared Brownian bridges, from inversion of its characteristic
 function. Table 1 of Hansen (1992) lists simulated values: 0.470, 0.749, 1.01, ...

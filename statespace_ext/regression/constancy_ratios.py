@@ -21,8 +21,7 @@ p = 1):
 from __future__ import annotations
 
 import warnings
-from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg
@@ -31,12 +30,12 @@ import scipy.optimize
 from ..engine.system_score import SystemScore
 from ..fit.objective import FitResult
 from ..inference.many import model_on
-from ..numerics.common_regressors import RegressorAxes
+from ..numerics.common_regressors import CommonRegressors, RegressorAxes
 from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
 from .declaration import obs_kind, state_kinds
-from .estimation import decomposed, factor_analysis_steps
+from .estimation import decomposed, with_factors
 
 if TYPE_CHECKING:
     from .dynamic_regression import DynamicRegression
@@ -112,22 +111,19 @@ class ProfileRatio:
         largest = self.eigenvalues[-1]
         positive = self.eigenvalues[self.eigenvalues > 1e-12 * largest]
         self.grid = np.geomspace(1e-3 / largest, 1e4 / positive[0], 80)
-        self._weights = 1.0 / (1.0 + self.grid[:, None] * self.eigenvalues)
-        self._penalty = p * np.sum(np.log1p(self.grid[:, None] * self.eigenvalues), axis=1)
 
     def ratio(self, rows: Array) -> tuple[float, bool]:
         """Return the likelihood ratio at the best q, and True for convergence."""
-        products = self._products(rows)
-        base = self._log_det(products.sum(axis=0)[None])[0]
-        n = len(rows)
+        products, n = self._products(rows), len(rows)
+        base = np.linalg.slogdet(products.sum(axis=0))[1].sum()
 
-        def at(q: float) -> float:
-            """Return the ratio at a value of q."""
-            weighted = (1.0 / (1.0 + q * self.eigenvalues)) @ products
-            penalty = self.p * np.sum(np.log1p(q * self.eigenvalues))
-            return float(n * (base - self._log_det(weighted[None])[0]) - penalty)
+        def at(q: Any) -> Any:
+            """Return the ratio at one or several values of q."""
+            weights = 1.0 / (1.0 + np.multiply.outer(q, self.eigenvalues))
+            log_det = np.linalg.slogdet(np.tensordot(weights, products, 1))[1].sum(axis=-1)
+            return n * (base - log_det) + self.p * np.sum(np.log(weights), axis=-1)
 
-        values = n * (base - self._log_det(self._weights @ products)) - self._penalty
+        values = at(self.grid)
         best = int(np.argmax(values))
         low = 0.0 if best == 0 else self.grid[best - 1]
         high = self.grid[min(best + 1, len(self.grid) - 1)]
@@ -137,139 +133,13 @@ class ProfileRatio:
         return max(0.0, float(values[best]), -float(inner.fun)), True
 
     def _products(self, rows: Array) -> Array:
-        if self.obs == "unstructured" and self.p > 1:
-            return (rows[:, :, None] * rows[:, None, :]).reshape(len(rows), -1)
-        squares = rows**2
-        return squares if self.obs == "diagonal" else squares.sum(axis=1, keepdims=True)
-
-    def _log_det(self, sums: Array) -> Array:
-        if self.obs == "unstructured" and self.p > 1:
-            return np.asarray(np.linalg.slogdet(sums.reshape(-1, self.p, self.p))[1])
-        logs = np.log(sums)
-        return np.asarray(logs.sum(axis=1) if self.obs == "diagonal" else self.p * logs[:, 0])
-
-
-class ContrastRatio:
-    """
-    Likelihood ratios of W = 0 against any structures of V and W, by L-BFGS-B on the independent rows.
-
-    Parameters
-    ----------
-    model : DynamicRegression
-        The model. Its layout, `matrices` and `score_by_block` are used, but not its data.
-    axes : RegressorAxes
-        The contrasts.
-    null : ndarray
-        Parameters with W = 0, from which the sizes of the parameters are known.
-    """
-
-    def __init__(self, model: DynamicRegression, axes: RegressorAxes, null: Array) -> None:
-        self.model, self.layout, self.axes = model, model.layout, axes
-        self.eigenvalues, self.p = axes.sizes, model.k_endog
-        self._obs = np.concatenate([self.layout.block_params(key) for key in ("obs_cov", "obs_loading")])
-        self._scale = self._scales(self.layout.unconstrain(self.start(null, SMALL)))
-
-    def start(self, null: Array, size: float) -> Array:
-        """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
-        return start_params(self.model, null, self.eigenvalues[-1:], size)
-
-    def ratio(self, rows: Array, also: Array | None = None) -> tuple[float, bool]:
-        """
-        Return the likelihood ratio and whether a maximum was found.
-
-        ``also`` contains the parameters of one additional start.
-        """
-        value_null, null, found_null = self.null(rows)
-        starts = [self.start(null, size) for size in (SMALL, MODERATE)]
-        tries = [self._maximise(rows, z, np.arange(len(z))) for z in map(self.layout.unconstrain, starts)]
-        if also is not None:
-            tries.append((self.value_and_score(also, rows)[0], also, False))
-        best = max(value for value, *_ in tries)
-        done = any(found for value, _, found in tries if value > best - 1e-6 * (1.0 + abs(best)))
-        return max(0.0, 2.0 * (best - value_null)), found_null and done
-
-    def null(self, rows: Array) -> tuple[float, Array, bool]:
-        """Return the log-likelihood with W = 0, the parameters and whether a maximum was found."""
-        target = rows.T @ rows / len(rows)
-        params = null_params(self.layout, target)
-        if params is not None:
-            return self.value_and_score(params, rows)[0], params, True
-        first = self.layout.unconstrain(null_start(self.layout, target))
-        return self._maximise(rows, first, self._obs)
-
-    @property
-    def _constant(self) -> float:
-        return float(0.5 * self.p * (self.axes.logdet + len(self.axes.vectors) * np.log(2.0 * np.pi)))
-
-    def value_and_score(self, params: Array, rows: Array) -> tuple[float, Array]:
-        """Return the log-likelihood of the rows (without 2 pi) and its gradient by parameter."""
-        at = self.model.matrices(params)
-        basis, variances = self._spectrum(at["obs_cov"], at["state_cov"])
-        inverse = 1.0 / variances
-        scaled = (rows @ basis) * inverse
-        value = -0.5 * float(np.sum(np.log(variances)) + np.sum(scaled**2 * variances))
-        value += len(rows) * float(np.linalg.slogdet(basis)[1])
-        by_obs = scaled.T @ scaled - np.diag(inverse.sum(axis=0))
-        weighted = scaled.T * self.eigenvalues
-        by_state = weighted @ scaled - np.diag(self.eigenvalues @ inverse)
-        by = {
-            "obs_cov": 0.5 * basis @ by_obs @ basis.T,
-            "state_cov": 0.5 * basis @ by_state @ basis.T,
-        }
-        none = np.zeros(0)
-        blocks = self.model.score_by_block(SystemScore(value, by, none, none, none), params)
-        return value, self.layout.gradient(blocks, params)
-
-    def _spectrum(self, obs_cov: Array, state_cov: Array) -> tuple[Array, Array]:
-        """Return B with B'(V + lambda_i W)B diagonal, and the diagonals (N, p); raise if not positive."""
-        typical = self.eigenvalues[-1]
-        shares, basis = scipy.linalg.eigh(obs_cov, obs_cov + typical * state_cov)
-        if shares[0] < -1e-10 or shares[-1] > 1.0 + 1e-10:
-            raise np.linalg.LinAlgError("not a covariance matrix")
-        shares = np.clip(shares, 0.0, 1.0)
-        variances = shares + np.outer(self.eigenvalues / typical, 1.0 - shares)
-        if np.min(variances) <= 0.0:
-            raise np.linalg.LinAlgError("singular")
-        return basis, variances
-
-    def _scales(self, z: Array) -> Array:
-        """Return one over the square root of the expected information, by unconstrained parameter."""
-
-        def both(z: Array) -> Array:
-            """Return V and W at unconstrained parameters."""
-            at = self.model.matrices(self.layout.constrain(z))
-            return np.stack([at["obs_cov"], at["state_cov"]])
-
-        basis, variances = self._spectrum(*both(z))
-        inverse = 1.0 / variances
-        pairs = [(inverse * self.eigenvalues[:, None] ** k).T @ inverse for k in range(3)]
-        steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
-        dV, dW = basis.T @ np.moveaxis(jacobian(both, z, steps), -1, 1) @ basis
-        information = 0.5 * (pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2).sum(axis=(1, 2))
-        return 1.0 / np.sqrt(np.where(information > 0.0, information, 1.0))
-
-    def _maximise(self, rows: Array, start: Array, places: Array) -> tuple[float, Array, bool]:
-        """Maximise over some unconstrained parameters; return value, parameters and convergence."""
-        scale, last = self._scale[places], [np.inf]
-
-        def objective(w: Array) -> tuple[float, Array]:
-            """Return minus the log-likelihood and its gradient, or a large value if it does not exist."""
-            z = start.copy()
-            z[places] += scale * w
-            try:
-                value, gradient = self.value_and_score(self.layout.constrain(z), rows)
-            except (np.linalg.LinAlgError, ValueError):
-                wall = last[0] if np.isfinite(last[0]) else 0.0
-                return wall + 10.0 + abs(wall), np.zeros(len(w))
-            last[0] = -value
-            return -value, -self.layout.vjp(z, gradient)[places] * scale
-
-        out = scipy.optimize.minimize(  # type: ignore[call-overload]
-            objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=OPTIONS
-        )
-        z = start.copy()
-        z[places] += scale * out.x
-        return -float(out.fun), self.layout.constrain(z), bool(np.max(np.abs(out.jac)) < CONVERGED)
+        """Return the matrices (n, blocks, size, size) whose sums are the diagonal blocks of V."""
+        if self.obs == "unstructured":
+            return np.einsum("ni,nj->nij", rows, rows)[:, None]
+        squares = rows[:, :, None, None] ** 2
+        if self.obs == "scalar":
+            squares = np.repeat(squares.sum(axis=1, keepdims=True), self.p, axis=1)
+        return squares
 
 
 def null_params(layout: ParameterLayout, target: Array) -> Array | None:
@@ -288,14 +158,8 @@ def null_params(layout: ParameterLayout, target: Array) -> Array | None:
 
 def null_start(layout: ParameterLayout, target: Array) -> Array:
     """Return parameters with W = 0 and a V close to a mean residual matrix."""
-    rank = layout.blocks["obs_loading"].shape[1]
-    if not rank:
-        return np.asarray(layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout))))
-    values, vectors = np.linalg.eigh(target)
-    loading = vectors[:, -rank:] * np.sqrt(0.5 * values[-rank:])
-    loading, specific = factor_analysis_steps(target, loading, np.diag(target - loading @ loading.T))
-    matrices = {"obs_cov": np.diag(np.maximum(specific, _OFF_ZERO * np.diag(target))), "obs_loading": loading}
-    return np.asarray(layout.project(matrices, np.zeros(len(layout))))
+    params = layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout)))
+    return with_factors(layout, "obs", params, target)
 
 
 def start_params(model: DynamicRegression, null: Array, largest: Array, size: float) -> Array:
@@ -325,12 +189,10 @@ def start_params(model: DynamicRegression, null: Array, largest: Array, size: fl
     proportion = np.diag([shares[rows[0]] for rows in places])
     for rows in places:
         steps[rows] = 0.0
-    matrices = {"state_cov": np.diag(steps), "proportion": proportion}
     block = layout.blocks["state_loading"]
-    if block.shape[1]:
-        loading = np.zeros(block.shape)
-        loading[block.rows, block.columns] = 0.5 * np.sqrt(steps[block.rows])
-        matrices["state_loading"] = loading
+    loading = np.zeros(block.shape)
+    loading[block.rows, block.columns] = 0.5 * np.sqrt(steps[block.rows])
+    matrices = {"state_cov": np.diag(steps), "state_loading": loading, "proportion": proportion}
     return np.asarray(layout.project(matrices, null))
 
 
@@ -358,34 +220,41 @@ def ratio_of(model: DynamicRegression) -> ContrastedRatio | FittedRatio:
 
 class ContrastedRatio:
     """
-    Likelihood ratio from independent contrasts.
+    Likelihood ratio of W = 0 from independent contrasts.
 
     If W = q V, it uses the profile likelihood of q. Other structures are maximised by L-BFGS-B. Samples are
-    drawn with V = I if the distribution is pivotal, and otherwise with the V of the null fit.
+    drawn with the V of the null fit.
+
+    Parameters
+    ----------
+    model : DynamicRegression
+        The model.
+    pivotal : bool
+        Whether the distribution does not depend on V.
+    axes : RegressorAxes
+        The contrasts.
+    seen : ndarray of int
+        The periods with data.
+    endog : ndarray, (nobs, p)
+        The series of the regression without constraints.
     """
 
     def __init__(
         self, model: DynamicRegression, pivotal: bool, axes: RegressorAxes, seen: Array, endog: Array
     ) -> None:
-        self.pivotal, self._model, self.axes, self._seen = pivotal, model, axes, seen
+        self.model, self.layout, self.pivotal = model, model.layout, pivotal
+        self.axes, self._seen = axes, seen
         self.rows = self.sample_of(endog)
+        self._obs = np.concatenate([self.layout.block_params(key) for key in ("obs_cov", "obs_loading")])
+        first = null_start(self.layout, self.rows.T @ self.rows / len(self.rows))
+        self._scale = self._scales(self.layout.unconstrain(self._start(first, SMALL)))
+        # both roots give the distribution; the symmetric one is a change of basis that treats series alike
+        root = scipy.linalg.sqrtm if pivotal else np.linalg.cholesky
+        self._factor = root(model.matrices(self.null(self.rows)[1])["obs_cov"])
         obs, state = obs_kind(model), list(state_kinds(model).values())
         multiple = state == ["proportional"] or (model.k_endog == 1 and state == ["scalar"])
-        self._drawn: ProfileRatio | ContrastRatio
-        self._factor = np.eye(model.k_endog)
-        if multiple and obs in ("unstructured", "diagonal", "scalar"):
-            self._drawn = ProfileRatio(axes, obs, model.k_endog)
-        else:
-            identity = {"obs_cov": self._factor}
-            null = model.layout.project(identity, np.zeros(len(model.layout))) if pivotal else self._null()
-            self._drawn = ContrastRatio(model, axes, null)
-            self._factor = np.linalg.cholesky(model.matrices(null)["obs_cov"])
-
-    def _null(self) -> Array:
-        """Return the parameters of the fit with constant coefficients."""
-        model, rows = self._model, self.rows
-        first = null_start(model.layout, rows.T @ rows / len(rows))
-        return ContrastRatio(model, self.axes, first).null(rows)[1]
+        profiled = multiple and obs in ("unstructured", "diagonal", "scalar")
+        self._profile = ProfileRatio(axes, obs, model.k_endog) if profiled else None
 
     def sample_of(self, endog: Array) -> Array:
         """Return the rows of data with the regressors and the missing periods of the model."""
@@ -395,17 +264,94 @@ class ContrastedRatio:
         """Return simulated rows."""
         return rng.standard_normal(self.rows.shape) @ self._factor.T
 
-    def ratio(self, sample: Array) -> tuple[float, bool]:
-        """Return the likelihood ratio of a sample and whether the fit converged."""
-        return self._drawn.ratio(sample)
+    def ratio(self, sample: Array, also: Array | None = None) -> tuple[float, bool]:
+        """
+        Return the likelihood ratio of a sample and whether a maximum was found.
+
+        ``also`` contains the parameters of one additional start.
+        """
+        if self._profile is not None:
+            return self._profile.ratio(sample)
+        value_null, null, found_null = self.null(sample)
+        starts = [self.layout.unconstrain(self._start(null, size)) for size in (SMALL, MODERATE)]
+        tries = [self._maximise(sample, z, np.arange(len(z))) for z in starts]
+        if also is not None:
+            tries.append((self.value_and_score(also, sample)[0], also, False))
+        best = max(value for value, *_ in tries)
+        done = any(found for value, _, found in tries if value > best - 1e-6 * (1.0 + abs(best)))
+        return max(0.0, 2.0 * (best - value_null)), found_null and done
 
     def observed(self, params: Array | None) -> tuple[float, float, bool]:
         """Return both log-likelihoods of the data."""
-        scaled = ContrastRatio(self._model, self.axes, self._null())
-        profiled = isinstance(self._drawn, ProfileRatio)
-        value, found = self._drawn.ratio(self.rows) if profiled else scaled.ratio(self.rows, params)
-        null = scaled.null(self.rows)[0] - scaled._constant
+        (value, found), null = self.ratio(self.rows, params), self.null(self.rows)[0]
         return null + 0.5 * value, null, found
+
+    def null(self, rows: Array) -> tuple[float, Array, bool]:
+        """Return the log-likelihood with W = 0, the parameters and whether a maximum was found."""
+        target = rows.T @ rows / len(rows)
+        params = null_params(self.layout, target)
+        if params is not None:
+            return self.value_and_score(params, rows)[0], params, True
+        first = self.layout.unconstrain(null_start(self.layout, target))
+        return self._maximise(rows, first, self._obs)
+
+    def value_and_score(self, params: Array, rows: Array) -> tuple[float, Array]:
+        """Return the log-likelihood of the rows and its gradient by parameter."""
+        at, most = self.model.matrices(params), self.axes.sizes[-1]
+        V, W = at["obs_cov"], at["state_cov"]
+        found = CommonRegressors(self.axes, rows, most).score(V + most * W, W)
+        if found is None:
+            raise np.linalg.LinAlgError("The covariance of a row is singular")
+        value, by = found
+        by["state_cov"] += most * by["obs_cov"]
+        blocks = self.model.score_by_block(SystemScore(value, by), params)
+        return value, self.layout.gradient(blocks, params)
+
+    def _start(self, null: Array, size: float) -> Array:
+        """Return parameters with the V of ``null``, and a W that is a share of the diagonal of V."""
+        return start_params(self.model, null, self.axes.sizes[-1:], size)
+
+    def _scales(self, z: Array) -> Array:
+        """Return one over the square root of the expected information, by unconstrained parameter."""
+
+        def both(z: Array) -> Array:
+            """Return V and W at unconstrained parameters."""
+            at = self.model.matrices(self.layout.constrain(z))
+            return np.stack([at["obs_cov"], at["state_cov"]])
+
+        found = CommonRegressors(self.axes, self.rows).diagonalised(*both(z))
+        if found is None:
+            raise np.linalg.LinAlgError("V is singular")
+        A, shares, _ = found
+        inverse = 1.0 / (1.0 + np.multiply.outer(self.axes.sizes, shares))
+        pairs = [(inverse * self.axes.sizes[:, None] ** k).T @ inverse for k in range(3)]
+        steps = 1e-5 * np.maximum(np.abs(z), 1e-3 * np.max(np.abs(z)))
+        dV, dW = A @ np.moveaxis(jacobian(both, z, steps), -1, 1) @ A.T
+        information = 0.5 * (pairs[0] * dV**2 + 2.0 * pairs[1] * dV * dW + pairs[2] * dW**2).sum(axis=(1, 2))
+        return 1.0 / np.sqrt(np.where(information > 0.0, information, 1.0))
+
+    def _maximise(self, rows: Array, start: Array, places: Array) -> tuple[float, Array, bool]:
+        """Maximise over some unconstrained parameters; return value, parameters and convergence."""
+        scale, last = self._scale[places], [np.inf]
+
+        def objective(w: Array) -> tuple[float, Array]:
+            """Return minus the log-likelihood and its gradient, or a large value if it does not exist."""
+            z = start.copy()
+            z[places] += scale * w
+            try:
+                value, gradient = self.value_and_score(self.layout.constrain(z), rows)
+            except (np.linalg.LinAlgError, ValueError):
+                wall = last[0] if np.isfinite(last[0]) else 0.0
+                return wall + 10.0 + abs(wall), np.zeros(len(w))
+            last[0] = -value
+            return -value, -self.layout.vjp(z, gradient)[places] * scale
+
+        out = scipy.optimize.minimize(  # type: ignore[call-overload]
+            objective, np.zeros(len(places)), jac=True, method="L-BFGS-B", options=OPTIONS
+        )
+        z = start.copy()
+        z[places] += scale * out.x
+        return -float(out.fun), self.layout.constrain(z), bool(np.max(np.abs(out.jac)) < CONVERGED)
 
 
 class FittedRatio:
@@ -415,30 +361,17 @@ class FittedRatio:
         self.model, self.pivotal = model, pivotal
         c, periods = model.coefficients, len(model.endog)
         self._seen = ~np.isnan(model.endog)
-        self._design, self._intercept = c.design(model.exog), c.intercept(model.exog).T
-        rows = self._design[:, c.noise_rows][..., self._seen.any(axis=1)]
+        rows = model._design[:, c.noise_rows][..., self._seen.any(axis=1)]
         # the size of the largest eigenvalue of the contrasts, by disturbance
         self._largest = np.mean(rows**2, axis=2).sum(axis=0) * (periods / np.pi) ** 2
         keys = ("state_cov", "state_loading", "proportion")
         self._constant = {name: 0.0 for key in keys for name in model.layout.blocks[key].param_names}
-        self._mean, self._factor = self._null_moments()
-
-    @cached_property
-    def _null(self) -> FitResult:
-        """The fit with constant coefficients."""
-        return _maximum(self.model, None, self._constant)
-
-    def _null_moments(self) -> tuple[Array, Array]:
-        """Return the means and the factor of V with which samples are drawn."""
-        if self.pivotal and not self.model.layout.blocks["obs_cov"].is_fixed:
-            return self._intercept, np.eye(self.model.k_endog)
-        params = self._null.params
-        factor = np.linalg.cholesky(np.asarray(self.model.matrices(params)["obs_cov"]))
-        if self.pivotal or self.model.current_initialization == "diffuse":
-            return self._intercept, factor
-        # without an exact diffuse start the likelihoods depend on the coefficients
-        states = np.asarray(self.model.smooth(params, cov_type="none").smoothed_state)[:, -1]
-        return np.einsum("ikt,k->ti", self._design, states) + self._intercept, factor
+        self._null = _maximum(model, None, self._constant)
+        self._factor = np.linalg.cholesky(np.asarray(model.matrices(self._null.params)["obs_cov"]))
+        self._mean = model._intercept.T
+        if model.current_initialization != "diffuse":  # the likelihoods depend on the coefficients
+            states = np.asarray(model.smooth(self._null.params, cov_type="none").smoothed_state)[:, -1]
+            self._mean = self._mean + np.einsum("ikt,k->ti", model._design, states)
 
     def sample_of(self, endog: Array) -> Array:
         """Return the data themselves."""

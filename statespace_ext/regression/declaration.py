@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import scipy.linalg
 from statsmodels.tsa.statespace.initialization import Initialization
 
+from ..engine.arguments import names_among, one_of, options_of
 from ..exceptions import SpecificationError, UnsupportedError
 from ..numerics.linear_algebra import Array
-from ..params.affine import AffineMatrix, IntArray, affine_matrix
+from ..params.affine import AffineMatrix, IntArray, affine_matrix, side_by_side
 from ..params.covariance import CommonVariance, Equicorrelated, Unstructured, structure_of
 from ..params.curved import CurvedMatrix
 from ..params.layout import ParameterLayout
@@ -20,7 +20,6 @@ from ..params.parse import (
     COVARIANCE_KEYWORDS,
     covariance_namer,
     parse_covariance,
-    parse_matrix,
     unknown_keyword,
 )
 from .coefficients import DYNAMICS, Coefficients
@@ -42,23 +41,10 @@ def parse_dynamics(dynamics: Mapping[str, str] | None, regressors: list[str]) ->
     SpecificationError
         If the name of a regressor or of the dynamics is unknown.
     """
-    if not isinstance(dynamics, (Mapping, type(None))):
-        raise SpecificationError(
-            "dynamics must be a mapping from names of regressors",
-            got=repr(dynamics),
-            expected='a dict such as {"MKT": "random_walk"}',
-        )
-    given = dict(dynamics or {})
-    unknown = sorted(given.keys() - set(regressors), key=str)
-    if unknown:
-        raise SpecificationError(
-            "dynamics has names that are not regressors",
-            got=unknown,
-            expected=f"names among {regressors}",
-        )
-    bad = {name: kind for name, kind in given.items() if not (isinstance(kind, str) and kind in DYNAMICS)}
-    if bad:
-        raise SpecificationError("dynamics is unknown", got=bad, expected=f"one of {DYNAMICS}")
+    given = options_of(dynamics, "dynamics")
+    names_among(list(given) or None, regressors, "regressors in dynamics")
+    for name, kind in given.items():
+        one_of(kind, DYNAMICS, f"dynamics of {name}")
     return [given.get(name, "static") for name in regressors]
 
 
@@ -89,37 +75,38 @@ def regression_layout(
     _check_keywords("obs_cov", [obs_cov])
     _check_keywords("state_cov", structures or [state_cov], "proportional", "joint")
     proportional = [i for i, value in enumerate(structures) if _is_keyword(value, "proportional")]
-    none = np.zeros((p, 0))
     obs_rank = factor_rank(obs_cov, p, "obs_cov")
     ranks = [factor_rank(value, p, "state_cov") for value in structures]
-    names = [f"proportion.{coefficients.noise[i].label}" for i in proportional]
+    shares = [
+        (place, place, f"proportion.{coefficients.noise[i].label}", 1.0)
+        for place, i in enumerate(proportional)
+    ]
     _check_complete(structures, ranks, coefficients)
     loadings = [
         _loading(len(each.rows), rank, "state", f".{each.label}", coefficients.endog)
         for each, rank in zip(coefficients.noise, ranks, strict=True)
     ]
-    blocks = {
-        "design": affine_matrix(np.zeros((p, k)), []),
-        "obs_intercept": parse_matrix(np.zeros((p, 1)), (p, 1), "obs_intercept", lambda i, j: ""),
-        "obs_coef": parse_matrix(none, (p, 0), "obs_coef", lambda i, j: ""),
+    shapes = {
+        "design": (p, k), "obs_intercept": (p, 1), "obs_coef": (p, 0), "state_intercept": (q, 1),
+        "state_mean": (q, 1), "state_coef": (q, 0), "initial_state": (k, 1), "initial_state_cov": (k, k),
+    }  # fmt: skip
+    blocks = {key: _zeros(*shape) for key, shape in shapes.items()} | {
         "transition": _transition(coefficients),
-        "state_intercept": affine_matrix(np.zeros((q, 1)), []),
-        "state_mean": affine_matrix(np.zeros((q, 1)), []),
-        "state_coef": affine_matrix(np.zeros((q, 0)), []),
         "obs_cov": parse_covariance(
             "diagonal" if obs_rank else obs_cov, p, "obs_cov", covariance_namer("obs", coefficients.endog)
         ),
         "obs_loading": _loading(p, obs_rank, "obs", "", coefficients.endog),
         "state_cov": _state_cov(state_cov, structures, coefficients),
-        "state_loading": _block_diagonal(loadings or [affine_matrix(np.zeros((q, 0)), [])]),
-        "proportion": affine_matrix(
-            np.zeros((len(names),) * 2), [(i, i, name, 1.0) for i, name in enumerate(names)]
-        ),
-        "initial_state": affine_matrix(np.zeros((k, 1)), []),
-        "initial_state_cov": affine_matrix(np.zeros((k, k)), []),
+        "state_loading": _block_diagonal(loadings or [_zeros(q, 0)]),
+        "proportion": affine_matrix(np.zeros((len(shares),) * 2), shares),
     }
     bounded = frozenset(blocks["transition"].names)
     return ParameterLayout(blocks, COVARIANCES, bounded), proportional
+
+
+def _zeros(rows: int, columns: int) -> AffineMatrix:
+    """Return a matrix of zeros."""
+    return affine_matrix(np.zeros((rows, columns)), [])
 
 
 def _check_keywords(where: str, values: list[object], *more: str) -> None:
@@ -209,7 +196,7 @@ def _state_cov(state_cov: object, structures: list[object], coefficients: Coeffi
     p, q = coefficients.p, len(coefficients.noise_rows)
     if not coefficients.moving:
         factor_rank(state_cov, p, "state_cov")  # raises if the number of factors is invalid
-        return affine_matrix(np.zeros((q, q)), [])
+        return _zeros(q, q)
     if _is_keyword(structures[0], "joint"):
         value = "unstructured" if isinstance(state_cov, str) else state_cov
         namer = covariance_namer("state", coefficients.disturbance_names)
@@ -227,13 +214,7 @@ def _block_diagonal(blocks: list[AffineMatrix]) -> AffineMatrix:
             got=f"{len(blocks)} such regressors",
             remedy="Use one of the keywords.",
         )
-    begins = np.cumsum([(0, 0), *(block.shape for block in blocks)], axis=0)
-    elements = [
-        (int(i + down), int(j + along), name, float(coef))
-        for (down, along), each in zip(begins, blocks, strict=False)
-        for i, j, name, coef in zip(each.rows, each.columns, each.names, each.coefs, strict=True)
-    ]
-    return affine_matrix(scipy.linalg.block_diag(*(block.fixed for block in blocks)), elements)
+    return side_by_side(blocks, diagonal=True)
 
 
 def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineMatrix:
@@ -241,18 +222,14 @@ def _own_block(value: object, place: int, coefficients: Coefficients) -> AffineM
     group = coefficients.noise[place]
     size = len(group.rows)
     if _is_keyword(value, "proportional"):
-        return affine_matrix(np.zeros((size, size)), [])
+        return _zeros(size, size)
     series = [
         coefficients.endog[i % coefficients.p] for i in coefficients.free[coefficients.level(group.regressor)]
     ]
     namer = covariance_namer("state", series, f".{group.label}")
     shared = (f"state_var.{group.label}", f"state_cov.{group.label}")
-    return parse_covariance(_affine_part(value, coefficients.p), size, "state_cov", namer, shared=shared)
-
-
-def _affine_part(value: object, p: int) -> object:
-    """Return the specification of the part of a covariance matrix without factors."""
-    return "diagonal" if factor_rank(value, p, "state_cov") else value
+    rest = "diagonal" if factor_rank(value, coefficients.p, "state_cov") else value
+    return parse_covariance(rest, size, "state_cov", namer, shared=shared)
 
 
 def _is_keyword(value: object, keyword: str) -> bool:
@@ -268,8 +245,7 @@ def parse_start(kind: str, mean: object, cov: object, names: list[str]) -> tuple
     SpecificationError
         If the kind is unknown, or mean and covariance are missing, not needed, or invalid.
     """
-    if not isinstance(kind, str) or kind not in STARTS:
-        raise SpecificationError("initialization is unknown", got=repr(kind), expected=f"one of {STARTS}")
+    one_of(kind, STARTS, "initialization")
     given, size = [value is not None for value in (mean, cov)], len(names)
     if given != [kind == "known"] * 2:
         raise SpecificationError(
@@ -305,12 +281,10 @@ def _known(value: object, shape: tuple[int, ...], name: str, labels: list[str]) 
     return array
 
 
-def _in_order(value: object, labels: list[str]) -> Any:
+def _in_order(value: Any, labels: list[str]) -> Any:
     """Sort a labelled Series or frame in the order of the levels; return other objects unchanged."""
-    if not isinstance(value, (pd.Series, pd.DataFrame)):
-        return value
-    axes = [[str(label) for label in axis] for axis in value.axes]
-    if any(sorted(axis) != sorted(labels) for axis in axes):
+    axes = [[str(label) for label in axis] for axis in getattr(value, "axes", [])]
+    if not axes or any(sorted(axis) != sorted(labels) for axis in axes):
         return value
     return value.to_numpy()[np.ix_(*([axis.index(label) for label in labels] for axis in axes))]
 
@@ -337,7 +311,7 @@ def covariance_kind(block: AffineMatrix, rows: IntArray | None = None) -> str:
     block : AffineMatrix
         The matrix.
     rows : ndarray of int, optional
-        Rows and columns to consider; all by default.
+        Rows of one of the blocks of a block-diagonal matrix; all by default.
 
     Returns
     -------
@@ -368,12 +342,9 @@ def _free_kind(part: AffineMatrix) -> str:
 
 
 def _part(block: AffineMatrix, rows: IntArray) -> AffineMatrix:
-    """Return selected rows and columns of a matrix."""
-    place = np.full(block.shape[0], -1)
-    place[rows] = np.arange(len(rows))
-    inside = zip(place[block.rows], place[block.columns], block.names, block.coefs, strict=True)
-    elements = [(int(i), int(j), name, float(coef)) for i, j, name, coef in inside if min(i, j) >= 0]
-    return affine_matrix(block.fixed[np.ix_(rows, rows)], elements)
+    """Return one of the blocks of a block-diagonal matrix, given its consecutive rows."""
+    part = block.row_block(rows)
+    return replace(part, columns=part.columns - rows[0], fixed=part.fixed[:, rows])
 
 
 def obs_kind(model: DynamicRegression) -> str:

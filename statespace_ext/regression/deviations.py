@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy.linalg.lapack import dtbtrs
@@ -44,19 +45,6 @@ _LEAST_PIVOT = 1e-10
 """Least pivot of a forecast covariance, as a share of its diagonal, at which the score keeps its digits."""
 _LEAST_RANK = 1e-6
 """The same for the columns of the whitened regressors."""
-
-_SEVERAL = 4
-"""Number of points from which one loop for all of them is faster than a compiled filter for each."""
-
-
-@dataclass(frozen=True)
-class DeviationScore:
-    """The log-likelihood and its derivatives by H (summed over time if V is constant), W and phi."""
-
-    llf: float
-    obs_cov: Array
-    state_cov: Array
-    phi: Array
 
 
 @dataclass(frozen=True)
@@ -114,7 +102,6 @@ class Deviations:
         self._scale = np.ones((n, p)) if scale is None else scale
         self._seen = (~missing).astype(float)
         self._both = (~missing)[:, :, None] & (~missing)[:, None, :]
-        self._missing = missing.astype(float) if missing.any() else None
         columns = np.concatenate([np.moveaxis(constant, 2, 0), endog[:, :, None]], axis=2)
         self._columns = np.where(missing[:, :, None], 0.0, columns)
         self._design = np.where(missing[:, :, None], 0.0, np.moveaxis(moving, 2, 0))
@@ -171,8 +158,15 @@ class Deviations:
         total += np.linalg.slogdet(by_constants)[1] + sums[:, -1, -1] - explained
         return np.asarray(-0.5 * (self._count * np.log(2.0 * np.pi) + total))
 
-    def score(self, obs_cov: Array, state_cov: Array, phi: Array) -> DeviationScore | None:
-        """Return the log-likelihood and its derivatives, or None if they need a pass with all states."""
+    def score(
+        self, obs_cov: Array, state_cov: Array, phi: Array
+    ) -> tuple[float, dict[str, Array], Array] | None:
+        """
+        Return the log-likelihood and its derivatives by matrix and by phi.
+
+        The derivative by H is the sum over time if H is constant. The result is None if the derivatives need
+        a pass with all states.
+        """
         found = self._pass(obs_cov, state_cov, phi)
         if found is None:
             return None
@@ -189,13 +183,13 @@ class Deviations:
         known = found.whiten * self._seen[:, None, :]
         by_errors = u @ np.swapaxes(u, 1, 2) - np.swapaxes(known, 1, 2) @ known - back @ NK
         by_errors = 0.5 * (by_errors.sum(axis=0) if obs_cov.ndim == 2 else np.moveaxis(by_errors, 0, 2))
-        return DeviationScore(found.llf, by_errors, by_noise, by_phi)
+        return found.llf, {"obs_cov": by_errors, "state_cov": by_noise}, by_phi
 
     def information(
         self, obs_cov: Array, state_cov: Array, phi: Array, by_cov: tuple[Array, Array], by_phi: Elements
-    ) -> Array | None:
+    ) -> Array:
         """
-        Return the average of the observed and the expected information, or None as `loglike`.
+        Return the average of the observed and the expected information.
 
         Parameters
         ----------
@@ -205,10 +199,15 @@ class Deviations:
             Derivatives of V and W by m parameters. V has the multipliers of H.
         by_phi : Elements
             Derivatives of phi.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If a matrix is too close to a singular one.
         """
         found = self._pass(obs_cov, state_cov, phi)
         if found is None:
-            return None
+            raise np.linalg.LinAlgError("The covariance of a row is singular")
         adjoint, r, u = (each[:, :, 0] for each in self._backward(found, found.errors[:, :, -1:]))
         stationary = 1.0 - np.multiply.outer(phi, phi)
         errors = _products(by_cov[0], self._scale * u) * (self._scale * self._seen)[:, :, None]
@@ -247,8 +246,7 @@ class Deviations:
             F = half @ np.swapaxes(self._design, 1, 2)
             F += np.where(self._both, obs_cov if obs_cov.ndim == 2 else np.moveaxis(obs_cov, 2, 0), 0.0)
             diagonal = np.einsum("tii->ti", F)
-            if self._missing is not None:
-                diagonal += self._missing
+            diagonal += 1.0 - self._seen
             factor = np.linalg.cholesky(F)
         except (np.linalg.LinAlgError, ArithmeticError):
             return None
@@ -308,24 +306,18 @@ class DeviationScores(Mixin):
     _intercept: Array
 
     @property
-    def _is_stationary(self) -> bool:
-        """Whether the coefficients are diffuse constants plus stationary deviations."""
-        c, diffuse = self.coefficients, self.initialization_kind == "diffuse"
-        return diffuse and bool(c.autoregressive) and c.moving == c.autoregressive
-
-    @property
     def _deviations(self) -> Deviations | None:
         """The likelihood by the deviations, unless the user set another initialization."""
         found: Deviations | None = self.private_smoother.deviations
         return found if self.user_initialization is None else None
 
     def _new_deviations(self) -> Deviations | None:
-        """Return the likelihood by the deviations, or None if the coefficients have other dynamics."""
-        if not self._is_stationary:
+        """Return the likelihood by the deviations, or None if there are others than stationary ones."""
+        c, diffuse = self.coefficients, self.initialization_kind == "diffuse"
+        if not diffuse or not c.autoregressive or c.moving != c.autoregressive:
             return None
-        known = self._intercept if self._intercept.ndim == 1 else self._intercept.T
-        constant, moving = np.split(self._design, [self.coefficients.n_levels], axis=1)
-        return Deviations(self.endog - known, constant, moving, self.obs_scale)
+        constant, moving = np.split(self._design, [c.n_levels], axis=1)
+        return Deviations(self.endog - self._intercept.T, constant, moving, self.obs_scale)
 
     def _moves(self, params: Array) -> tuple[Array, Array, Array]:
         """Return V, W and the autoregressive coefficients."""
@@ -341,11 +333,10 @@ class DeviationScores(Mixin):
         found = deviations.score(scaled_cov(V, self.obs_scale), W, phi)
         if found is None:
             return None
+        llf, by_matrix, by_phi = found
         by_transition = np.zeros((self.coefficients.k_states,) * 2)
-        by_transition[rows, rows] = found.phi
-        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov, "transition": by_transition}
-        nothing = np.zeros(0)
-        return SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
+        by_transition[rows, rows] = by_phi
+        return SystemScore(llf, by_matrix | {"transition": by_transition})
 
     def _deviation_information(self, params: Array) -> Array:
         """
@@ -358,15 +349,10 @@ class DeviationScores(Mixin):
         numpy.linalg.LinAlgError
             If a matrix is too close to a singular one.
         """
-        deviations = self._deviations
-        if deviations is not None:
-            V, W, phi = self._moves(params)
-            by_phi = self.layout.derivative("transition", np.arange(len(self.layout)))
-            H = scaled_cov(V, self.obs_scale)
-            found = deviations.information(H, W, phi, self._slopes(params), by_phi)
-            if found is not None:
-                return found - self._curvature(params)
-        raise np.linalg.LinAlgError("The covariance of a row is singular")
+        deviations, (V, W, phi) = cast(Deviations, self._deviations), self._moves(params)
+        by_phi = self.layout.derivative("transition", np.arange(len(self.layout)))
+        found = deviations.information(scaled_cov(V, self.obs_scale), W, phi, self._slopes(params), by_phi)
+        return found - self._curvature(params)
 
     def _slopes(self, params: Array) -> tuple[Array, Array]:
         """Return the derivatives of V and W by all parameters, (m, p, p) and (m, q, q)."""
@@ -403,7 +389,7 @@ class DeviationScores(Mixin):
     def _values(self, problem: EstimationProblem, points: Sequence[Array]) -> Array:
         """Return the log-likelihoods at several points, minus infinity where it does not exist."""
         deviations, found = self._deviations, None
-        if deviations is not None and len(points) >= _SEVERAL:
+        if deviations is not None:
             moves = [self._moves(problem.full(point)) for point in points]
             with suppress(np.linalg.LinAlgError):
                 found = deviations.loglikes(*(np.array(each) for each in zip(*moves, strict=True)))

@@ -210,11 +210,8 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     def clone(self, endog: object, exog: object = None, **kwargs: Any) -> DynamicRegression:
         """Return the same model for other data; see `LGSSM.clone`."""
-        own = self.coefficients.columns is not None
-        if self.design_info is not None or own:
-            exog = self.regressors(exog)
-        endog, exog = labelled_as(self, endog, exog)
-        if own and isinstance(exog, pd.DataFrame):
+        endog, exog = labelled_as(self, endog, self.regressors(exog))
+        if self.coefficients.columns is not None and isinstance(exog, pd.DataFrame):
             exog = self.coefficients.two_level(exog)
         self.require_scale(kwargs)
         return super().clone(endog, exog, **kwargs)
@@ -349,21 +346,19 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     def loglike_and_score(self, params: Array) -> tuple[float, Array]:
         """Return the log-likelihood and its gradient, from fewer states or no filter pass where possible."""
-        score = self._deviation_score(params) if self._is_stationary else self._common_score(params)
+        score = self._common_score(params) or self._deviation_score(params)
         if score is None:
             return super().loglike_and_score(params)
         return score.llf, self.layout.gradient(self.score_by_block(score, params), params)
 
     def _common_score(self, params: Array) -> SystemScore | None:
         """Return the score from decomposed data, or None if it needs a filter pass."""
-        at, diffuse = self._blocks(params), self.current_initialization == "diffuse"
-        common = self.private_smoother.common if diffuse else None
-        found = None if common is None else common.score(at["obs_cov"], at["state_cov"])
-        if found is None:
+        common = self.private_smoother.common
+        if common is None or self.current_initialization != "diffuse":
             return None
-        nothing = np.zeros(0)
-        by_matrix = {"obs_cov": found.obs_cov, "state_cov": found.state_cov}
-        return SystemScore(found.llf, by_matrix, nothing, nothing, nothing)
+        at = self._blocks(params)
+        found = common.score(at["obs_cov"], at["state_cov"])
+        return None if found is None else SystemScore(*found)
 
     @property
     def has_average_information(self) -> bool:
@@ -384,8 +379,7 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         system, V = self.initialized_system(params), self._blocks(params)["obs_cov"]
         mean, directions, cov = self.private_smoother.start_of(system)
         scale = np.ones(self.endog.shape) if self.obs_scale is None else self.obs_scale
-        intercept, R = system.obs_intercept, system.selection
-        endog = (self.endog - (intercept if intercept.ndim == 1 else intercept.T)) / scale
+        endog, R = (self.endog - system.obs_intercept.T) / scale, system.selection
         design = np.moveaxis(system.design, 2, 0) / scale[:, :, None]
         noise = R @ system.state_cov @ R.T
         found = AverageInformation(endog, design, V, system.transition, noise, mean, cov, directions)

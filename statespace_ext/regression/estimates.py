@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ..display import Displayed
-from ..exceptions import DataError, SpecificationError, nearest, shown
+from ..engine.arguments import names_among
+from ..exceptions import DataError, SpecificationError, shown
 
 
 @dataclass(frozen=True, repr=False)
@@ -137,14 +138,7 @@ def portfolio_weights(weights: object, series: list[str]) -> pd.DataFrame:
     if isinstance(given, pd.Series):
         given = given.to_frame("portfolio" if given.name is None else given.name)
     given = given.rename(index=str, columns=str)
-    unknown = given.index.difference(series, sort=False).tolist()
-    if unknown:
-        raise SpecificationError(
-            "weights name series that the model does not have",
-            got=shown(unknown),
-            expected=f"names among {shown(series)}",
-            remedy=nearest(unknown[0], series),
-        )
+    names_among(given.index, series, "series in weights")
     for names in given.axes:
         if not names.is_unique:
             raise DataError("weights have a repeated name", got=shown(names), expected="each name once")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -47,21 +47,21 @@ def _trials(
     layout = problem.layout
     variances, shares = np.diag(residual_cov), layout.block_params("proportion")
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
-    params = _with_factors(problem, "obs", params, residual_cov)
+    params = with_factors(layout, "obs", params, residual_cov)
     trials = []
     for size, phi in itertools.product(sizes, phis):
         steps = size * unit
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
-        trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
+        trial = with_factors(layout, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[layout.block_params("transition")] = phi
         trial[shares] = np.mean(steps) / (np.mean(variances) or 1.0)  # residuals may be zero
         trials.append(trial)
     return trials
 
 
-def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Array) -> Array:
+def with_factors(layout: ParameterLayout, key: str, params: Array, cov: Array) -> Array:
     """Return parameters whose factors explain half of a covariance matrix; the rest is specific variance."""
-    block = problem.layout.blocks[f"{key}_loading"]
+    block = layout.blocks[f"{key}_loading"]
     if block.is_fixed:
         return params
     loading, half = np.zeros(block.shape), 0.5 * np.diag(cov)
@@ -70,7 +70,7 @@ def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Arra
         values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)])
         leading = vectors[:, -1] * np.sign(vectors[:, -1].sum() or 1.0)
         loading[rows, column] = np.sqrt(0.5 * values[-1]) * leading / (1.0 + column)
-    return problem.layout.project({f"{key}_loading": loading, f"{key}_cov": np.diag(half)}, params)
+    return layout.project({f"{key}_loading": loading, f"{key}_cov": np.diag(half)}, params)
 
 
 def least_squares(endog: Array, regressors: Array, scale: Array | None = None) -> tuple[Array, Array]:
@@ -206,7 +206,7 @@ class RegressionSmoother(Smoother):
         if len(periods) > min(_ROWS + _ROWS_PER_SERIES * p, _MOST_ROWS):
             return None
         axes = decomposed(np.ascontiguousarray(self.exog[periods]), self._walk, periods)
-        return None if axes is None else CommonRegressors(axes, self.endog[periods])
+        return None if axes is None else CommonRegressors(axes, axes.vectors.T @ self.endog[periods])
 
     def loglike(self, system: System) -> float:
         """Return the log-likelihood."""
@@ -261,8 +261,8 @@ class FactorUpdates(LinearGaussianUpdates):
 
     def cycles(self) -> list[list[NamedUpdate]]:
         """Return the updates."""
-        first = self.obs_factors if self._has("obs_loading") else self.obs_cov
-        second = self.state_factors if self._has("state_loading") else self.state_cov
+        first = partial(self.factors, "obs") if self._has("obs_loading") else self.obs_cov
+        second = partial(self.factors, "state") if self._has("state_loading") else self.state_cov
         named: list[NamedUpdate] = [("obs_cov", first), ("state_cov", second)]
         return [[(name, update) for name, update in named if self._free(name)]]
 
@@ -285,25 +285,19 @@ class FactorUpdates(LinearGaussianUpdates):
     def _has(self, key: str) -> bool:
         return self.layout.blocks[key].shape[1] > 0
 
-    def obs_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """Update G and the diagonal part of V."""
-        return self._factors("obs", moments.observation, params), moments
-
-    def state_factors(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
-        """Update G and the diagonal part of W, one regressor after the other."""
-        return self._factors("state", moments.state, params), moments
-
-    def _factors(self, key: str, regression: Regression, params: Array) -> Array:
+    def factors(self, key: str, params: Array, moments: Moments) -> tuple[Array, Moments]:
+        """Update G and the diagonal part of V ("obs"), or of W ("state"), one regressor after the other."""
+        mean = (moments.observation if key == "obs" else moments.state).mean
         block, p = self.layout.blocks[f"{key}_loading"], self.layout.blocks["obs_cov"].shape[0]
         for first in range(0, block.shape[0], p):
             at, rows = self.layout.matrices(params), np.arange(first, first + p)
             own = np.unique(block.columns[np.isin(block.rows, rows)])
             loading, specific = at[f"{key}_loading"], at[f"{key}_cov"]
             loading[np.ix_(rows, own)], specific[rows, rows] = factor_analysis_steps(
-                regression.mean[np.ix_(rows, rows)], loading[np.ix_(rows, own)], np.diag(specific)[rows]
+                mean[np.ix_(rows, rows)], loading[np.ix_(rows, own)], np.diag(specific)[rows]
             )
             params = self.layout.project({f"{key}_loading": loading, f"{key}_cov": specific}, params)
-        return params
+        return params, moments
 
 
 @dataclass(frozen=True)
@@ -324,18 +318,14 @@ class ProportionalUpdates(LinearGaussianUpdates):
         """Return the reason why EM cannot estimate this specification, or None if it can."""
         if len(self.structure.stationary):
             return 'state_cov="proportional" with "ar1" coefficients'
-        block, noisy = self.layout.blocks["state_cov"], self.layout.blocks["proportion"].shape[0] * self._p
-        if not block.is_fixed or np.any(block.fixed) or noisy != block.shape[0]:
+        blocks = self.layout.blocks
+        if blocks["proportion"].shape[0] * blocks["obs_cov"].shape[0] != blocks["state_cov"].shape[0]:
             return "state_cov is proportional to obs_cov for some regressors only"
         return None
 
-    @property
-    def _p(self) -> int:
-        return self.layout.blocks["obs_cov"].shape[0]
-
     def obs_cov_and_proportion(self, params: Array, moments: Moments) -> tuple[Array, Moments]:
         """Update V, then q_j."""
-        observation, state, p = moments.observation, moments.state, self._p
+        observation, state, p = moments.observation, moments.state, self.layout.blocks["obs_cov"].shape[0]
         q = np.diag(self.layout.matrices(params)["proportion"])
         scaled, count = observation.ee[0], float(observation.n[0])
         noise = [state.ee[0][j * p : (j + 1) * p, j * p : (j + 1) * p] for j in range(len(q))]
@@ -389,8 +379,6 @@ class RegressionEstimation(DeviationScores, StateSpaceModel[R]):
         standard errors of the coefficients. The function tries a few multiples and keeps the one with the
         highest log-likelihood.
         """
-        if len(problem.layout) == 0:
-            return np.zeros(0)
         phis = _AR1 if len(problem.layout.block_params("transition")) else (0.0,)
         trials = _trials(problem, *self._least_squares(), _SIZES, phis)
         return trials[int(np.argmax(self._values(problem, trials)))]
@@ -445,12 +433,6 @@ class RegressionEstimation(DeviationScores, StateSpaceModel[R]):
                 if at[i, j] == around.max() and at[i, j] > lowest:
                     found.append((at[i, j], points[i * len(size) + j]))
         return [point for _, point in sorted(found, key=lambda pair: -pair[0])]
-
-    def stabilised(self, problem: EstimationProblem, params: Array) -> Array:
-        """Return the free parameters with autoregressive coefficients inside the unit circle."""
-        out, places = np.array(params), problem.layout.block_params("transition")
-        out[places] = np.clip(out[places], -0.98, 0.98)
-        return out
 
     def variance_sizes(self, params: Array) -> dict[str, Array]:
         """Return, by covariance block, the size that each variance would have if it explained the data."""

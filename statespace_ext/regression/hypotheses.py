@@ -72,7 +72,7 @@ class SimulatedLaw(Displayed):
 class Law:
     """A p-value with its distribution, its statistic and the simulated values."""
 
-    name: str
+    distribution: str
     pvalue: float
     at: float
     simulated: Array = field(default_factory=lambda: np.empty(0))
@@ -86,14 +86,9 @@ class Law:
             notes.append(
                 f"The p-value is that of {self.at:.4f}, the statistic at the maximum of the likelihood"
             )
-        return {
-            "statistic": statistic,
-            "pvalue": self.pvalue,
-            "distribution": self.name,
-            "simulated": self.simulated,
-            "n_failed": self.n_failed,
-            "notes": notes,
-        }
+        out = vars(self) | {"statistic": statistic, "notes": notes}
+        del out["at"]
+        return out
 
 
 def quadratic_form(estimate: Array, cov: Array) -> float:
@@ -432,7 +427,7 @@ def _multivariate(y: Array, X: Array, M: Array, q: Array, rng: object) -> Law | 
     Q, upper = np.linalg.qr(X)
     rotated = Q.T @ y
     residual = y - Q @ rotated
-    loading = np.linalg.solve(upper.T, M.reshape(r, m, p).transpose(1, 0, 2).reshape(m, -1)).reshape(m, r, p)
+    loading = np.linalg.solve(upper.T, M.transpose(1, 0, 2).reshape(m, -1)).reshape(m, r, p)
     error = np.einsum("mri,mi->r", loading, rotated) - q
     cov = np.einsum("mri,ij,msj->rs", loading, residual.T @ residual / freedom, loading)
     value = quadratic_form(error, cov)

@@ -42,33 +42,19 @@ def parse_scale(value: object, nobs: int, index: object, series: list[str]) -> A
     """
     if value is None:
         return None
-    _refuse(value, np.isnan, "missing values", "Fill them: a period without data needs a scale too.")
     rows = np.asarray(regressor_array(value, nobs, index, NAME, f"({nobs},) or ({nobs}, {len(series)})"))
-    _refuse(
-        rows, lambda each: each <= 0.0, "values that are not positive", "It multiplies standard deviations."
-    )
+    if np.any(rows <= 0.0):
+        row, column = np.argwhere(rows <= 0.0)[0].tolist()
+        raise DataError(
+            f"{NAME} has values that are not positive",
+            got=f"{rows[row, column]} in row {row}, column {column}",
+            expected="finite numbers above 0",
+            remedy="It multiplies standard deviations.",
+        )
     if rows.shape[1] == 1:
         return np.repeat(rows, len(series), axis=1)
     check_same_columns(value if isinstance(value, pd.DataFrame) else rows, series, NAME)
     return rows
-
-
-def _refuse(value: object, bad: Any, what: str, remedy: str) -> None:
-    """Raise if numbers are invalid; other checks handle values that are not numbers."""
-    try:
-        rows = np.asarray(value, dtype=float)
-        rows = rows.reshape(len(rows), -1)
-    except (TypeError, ValueError):
-        return
-    places = np.argwhere(bad(rows))
-    if len(places):
-        row, column = places[0].tolist()
-        raise DataError(
-            f"{NAME} has {what}",
-            got=f"{rows[row, column]} in row {row}, column {column}",
-            expected="finite numbers above 0",
-            remedy=remedy,
-        )
 
 
 class _Given:

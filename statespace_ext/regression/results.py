@@ -50,8 +50,7 @@ class DynamicRegressionResults(StateSpaceResults):
             out["state_cov"] = pd.DataFrame(at["state_cov"], index=names, columns=names)
         if c.autoregressive:
             phi = np.full(len(c.names), np.nan)
-            found = np.diag(self.model.system(np.asarray(self.params)).transition)[c.n_levels :]
-            phi[np.concatenate([c.free[c.level(j)] for j in c.autoregressive])] = found
+            phi[c.noisy] = at["transition"][np.arange(len(c.noisy)), c.noise_rows]
             labels = [c.labels[j] for j in c.autoregressive]
             values = phi.reshape(-1, c.p)[c.autoregressive]
             out["ar1"] = pd.DataFrame(values, index=labels, columns=c.endog)
@@ -222,11 +221,6 @@ class DynamicRegressionResults(StateSpaceResults):
         """Filter data that follow the sample; see `MLEResults.extend`."""
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         return super().extend(endog, exog, *args, **kwargs)
-
-    def apply(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
-        """Apply the parameters to other data; see `MLEResults.apply`."""
-        endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
-        return super().apply(endog, exog, *args, **kwargs)
 
     @property
     def state_cov_rank(self) -> dict[str, int]:

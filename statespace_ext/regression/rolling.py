@@ -249,9 +249,7 @@ def _dynamic(
     filtered = clone.filter(params, includes_fixed=True, cov_type="none").filter_results
     system = clone.system(params)
     T, noise = system.transition, system.selection @ system.state_cov @ system.selection.T
-    design = model.coefficients.design(np.asarray(model.exog))
-    intercept = model.coefficients.intercept(np.asarray(model.exog)).reshape(len(design), -1)
-    intercept = np.broadcast_to(intercept, (len(design), model.nobs))
+    intercept = np.broadcast_to(model._intercept.T, model.endog.shape)
     scale = np.ones((model.nobs, 1)) if model.obs_scale is None else model.obs_scale
     ahead, targets = origins - begin, origins + steps - 1
     state, diffuse = filtered.predicted_state[:, ahead].T, filtered.predicted_diffuse_state_cov
@@ -259,9 +257,9 @@ def _dynamic(
     unknown = np.zeros_like(cov) if diffuse is None else np.moveaxis(diffuse[:, :, ahead], 2, 0)
     for _ in range(steps - 1):
         state, cov, unknown = state @ T.T, T @ cov @ T.T + noise, T @ unknown @ T.T
-    Z = np.moveaxis(design[:, :, targets], 2, 0)
+    Z = np.moveaxis(model._design[:, :, targets], 2, 0)
     known = np.einsum("tik,tkl,til->ti", Z, unknown, Z) <= 1e-8
-    mean = intercept[:, targets].T + (Z @ state[:, :, None])[:, :, 0]
+    mean = intercept[targets] + (Z @ state[:, :, None])[:, :, 0]
     variance = np.einsum("tik,tkl,til->ti", Z, cov, Z)
     variance += np.diag(clone.matrices(params)["obs_cov"]) * scale[targets] ** 2
     return np.where(known, mean, np.nan), np.where(known, variance, np.nan)

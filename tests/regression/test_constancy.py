@@ -389,10 +389,10 @@ def test_a_series_whose_test_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = ContrastedRatio.ratio
     second = ratio_of(res.model._of_series(1)).rows
 
-    def fragile(self: ContrastedRatio, sample: np.ndarray) -> tuple[float, bool]:
+    def fragile(self: ContrastedRatio, sample: np.ndarray, *also: None) -> tuple[float, bool]:
         if np.array_equal(sample, second):
             raise np.linalg.LinAlgError("no such series")
-        return plain(self, sample)
+        return plain(self, sample, *also)
 
     monkeypatch.setattr(ContrastedRatio, "ratio", fragile)
     with pytest.warns(UserWarning, match="1 of 3 tests of one series failed .*LinAlgError: no such series"):

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 import statespace_ext as sse
 from statespace_ext.numerics.common_regressors import RegressorAxes
-from statespace_ext.regression.constancy_ratios import ContrastRatio, null_start
+from statespace_ext.regression.constancy_ratios import ContrastedRatio, ratio_of
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
 PAIRS = [(V, W) for V in STRUCTURES for W in [*STRUCTURES, "proportional"]]
@@ -32,16 +32,13 @@ def test_contrasts_have_the_diffuse_likelihood(V: str, W: str) -> None:
     y, x = sample()
     y.iloc[[0, 7, 39]] = np.nan
     model = model_of(y, x, W, V)
-    seen = y.notna().all(axis=1).to_numpy()
-    found = RegressorAxes(model.exog[seen], 1, np.flatnonzero(seen))
-    rows = found.vectors.T @ model.endog[seen]
     params = model.start_params * np.random.default_rng(3).uniform(0.8, 1.2, len(model.layout))
-    ratio = ContrastRatio(model, found, null_start(model.layout, rows.T @ rows / len(rows)))
-    assert_allclose(
-        ratio.value_and_score(params, rows)[0] - ratio._constant, model.loglike(params), rtol=1e-12
-    )
-    score = model.score(params)
-    assert_allclose(ratio.value_and_score(params, rows)[1], score, rtol=1e-8, atol=1e-8 * abs(score).max())
+    ratio = ratio_of(model)
+    assert isinstance(ratio, ContrastedRatio)
+    value, score = ratio.value_and_score(params, ratio.rows)
+    assert_allclose(value, model.loglike(params), rtol=1e-12)
+    want = model.score(params)
+    assert_allclose(score, want, rtol=1e-8, atol=1e-8 * abs(want).max())
 
 
 def test_contrasts_are_independent_rows() -> None:
@@ -59,13 +56,10 @@ def test_contrasts_are_independent_rows() -> None:
 def test_a_singular_obs_cov_is_no_obstacle() -> None:
     y, x = sample()
     model = model_of(y, x)
-    found = RegressorAxes(model.exog, 1, np.arange(40))
-    rows = found.vectors.T @ model.endog
     loading = np.array([1.0, 0.5, 2.0])
     params = model.layout.project(
         {"obs_cov": np.outer(loading, loading), "state_cov": np.eye(3)}, np.zeros(len(model.layout))
     )
-    ratio = ContrastRatio(model, found, null_start(model.layout, np.eye(3)))
-    assert_allclose(
-        ratio.value_and_score(params, rows)[0] - ratio._constant, model.loglike(params), rtol=1e-9
-    )
+    ratio = ratio_of(model)
+    assert isinstance(ratio, ContrastedRatio)
+    assert_allclose(ratio.value_and_score(params, ratio.rows)[0], model.loglike(params), rtol=1e-9)

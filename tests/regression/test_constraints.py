@@ -440,6 +440,16 @@ def test_constraints_that_say_no_equation_are_refused(constraints: Any, message:
         sse.DynamicRegression(*data(), constraints=constraints)
 
 
+def test_constraints_as_matrices_are_those_of_the_text() -> None:
+    rng = np.random.default_rng(4)
+    x = pd.DataFrame({"const": 1.0, "MKT": rng.normal(size=30)})
+    y = pd.DataFrame(rng.normal(size=(30, 2)), columns=["A", "B"])
+    by_text = sse.DynamicRegression(y, x, constraints="MKT.A - 2*MKT.B = 1").coefficients
+    by_array = sse.DynamicRegression(y, x, constraints=([[0.0, 0.0, 1.0, -2.0]], [1.0])).coefficients
+    for one, other in zip(by_text.solution, by_array.solution, strict=True):
+        assert_allclose(one, other, rtol=1e-15)
+
+
 def test_a_constraint_between_dynamics_is_refused() -> None:
     with pytest.raises(SpecificationError, match="SMB.A static, HML.A random_walk"):
         model_of("sum to one", dynamics={"HML": "random_walk"})

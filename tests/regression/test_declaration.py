@@ -70,6 +70,27 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame, pd.DataFrame], Any], type[Exception
         DataError,
         "A2.* has no observations",
     ),
+    "short series": (
+        lambda y, x: sse.DynamicRegression(
+            y.assign(A2=y["A2"].where(np.arange(len(y)) < x.shape[1])), x, obs_cov="diagonal"
+        ).fit(),
+        DataError,
+        "A2.* too few observations",
+    ),
+    "other periods by series": (
+        lambda y, x: sse.DynamicRegression(
+            y[["A1", "A2"]].to_numpy(), {"y1": x, "y2": x.set_axis(x.index + 1)}
+        ),
+        DataError,
+        "same periods",
+    ),
+    "a constraint of no series": (
+        lambda y, x: sse.DynamicRegression(
+            y[["A1", "A2"]], {"A1": x[["MKT"]], "A2": x[["const"]]}, constraints="MKT + const = 1"
+        ),
+        SpecificationError,
+        "no series has together",
+    ),
     "series constant": (lambda y, x: sse.DynamicRegression(y.assign(A2=1.0), x).fit(), DataError, "A2"),
     "regressor constant": (
         lambda y, x: sse.DynamicRegression(y, x.assign(two=2.0)).fit(),

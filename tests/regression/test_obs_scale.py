@@ -117,6 +117,7 @@ def test_em_rises_and_stays_at_the_maximum(state_cov: str) -> None:
     best = model.fit(method="lbfgs", cov_type="none")
     assert best.converged
     trace = model.fit(method="em", maxiter=8, cov_type="none").em_trace["llf"]
+    assert len(trace) >= 8
     assert np.all(np.diff(trace) > 0) and trace.iloc[-1] < best.llf
     again = model.fit(best.params, method="em", maxiter=2, cov_type="none")
     assert_allclose(again.params, best.params, rtol=0.01, atol=1e-4)

@@ -139,7 +139,7 @@ def test_a_regression_without_a_constant_has_no_alpha() -> None:
         ({}, SpecificationError, "must be given by series"),
         (None, SpecificationError, "must be given by series"),
         ({"A1": 1.0, "A9": 1.0}, SpecificationError, "A9"),
-        (pd.Series([0.5, 0.5, 0.0]), SpecificationError, "names among A1, A2, A3"),
+        (pd.Series([0.5, 0.5, 0.0]), SpecificationError, "unknown: got 0, 1, 2; expected A1, A2, A3"),
         (WEIGHTS.T, SpecificationError, "long"),
         ({"A1": np.nan}, DataError, "missing or infinite"),
         ({"A1": np.inf}, DataError, "missing or infinite"),
