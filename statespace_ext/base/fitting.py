@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
+from statsmodels.tsa.statespace.initialization import Initialization
 
 from ..engine.model_score import overrides
 from ..engine.representation import Mixin, preserved
@@ -29,6 +30,7 @@ class Fitting(Generic[R], Mixin):
     """Mixin of the models that estimates them from their layout."""
 
     layout: ParameterLayout
+    _written_initialization: Initialization | None
 
     def problem(self, estep: str = "auto") -> EstimationProblem:
         """Return the estimation problem: free parameters, E-step and exact score."""
@@ -119,9 +121,15 @@ class Fitting(Generic[R], Mixin):
         with self.fix_params(fixed):
             return self.estimate(FitRequest(start_params=start_params, method="lbfgs"))
 
-    def preserved(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def preserved(self) -> Iterator[None]:
         """Restore the representation on exit. Only one thread can enter at a time."""
-        return preserved(self, in_place=False)  # `update` replaces arrays
+        with preserved(self, in_place=False):  # `update` replaces arrays
+            written = self._written_initialization
+            try:
+                yield
+            finally:
+                self._written_initialization = written
 
     def params_from_matrices(self, matrices: Mapping[str, object]) -> Array:
         """

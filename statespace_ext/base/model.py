@@ -121,6 +121,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         self.state_inputs = None if self.state_exog is None else np.nan_to_num(self.state_exog)
         self.k_exog, self.k_state_exog = (len(names) for names in self.regressor_names.values())
         without_absolute_tolerances(self.ssm)
+        self._written_initialization: Initialization | None = None
         self._own_by_thread()
 
     def _own_by_thread(self) -> None:
@@ -147,7 +148,6 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         """Create the representation; see `MLEModel.initialize_statespace`."""
         self.ssm = LazySmoother(self.endog.shape[1], self.k_states, nobs=len(self.endog), **kwargs)
         self.ssm.bind(self.endog.T)
-        self.ssm.written_initialization = None
         self.k_endog = self.ssm.k_endog
 
     # -- statsmodels' interface ------------------------------------------------------------------------
@@ -156,6 +156,9 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     def param_names(self) -> list[str]:
         """The names of the parameters."""
         return list(self.layout.names) or NoNames()
+
+    def _get_init_kwds(self) -> dict[str, object]:
+        return dict(self._given)
 
     def matrices(self, params: object) -> dict[str, Array]:
         """
@@ -280,10 +283,10 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         if system.diffuse:
             require_factorable(system.obs_cov)
         with self._lock:
-            own = self.ssm.initialization is self.ssm.written_initialization
+            own = self.ssm.initialization is self._written_initialization
             write(self.ssm, system, start=own)
             if own:
-                self.ssm.written_initialization = self.ssm.initialization
+                self._written_initialization = self.ssm.initialization
             else:
                 require_stationary(stationary_radius(self.ssm))
         return vector
@@ -312,7 +315,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         initialization = self.ssm.initialization
         if has_part(initialization, "diffuse") and not isinstance(result, LazyResults):
             system = self.system(np.asarray(params, dtype=float))
-            if initialization is not self.ssm.written_initialization:
+            if initialization is not self._written_initialization:
                 system = replace(system, initialization_type="custom", initialization=initialization)
             with named_singularity():
                 with_exact_start(result, self.private_smoother, system)
@@ -345,7 +348,7 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
     def user_initialization(self) -> Initialization | None:
         """The initialization that the user set on ``ssm``; None if it is that of the model."""
         initialization = self.ssm.initialization
-        return None if initialization is self.ssm.written_initialization else initialization
+        return None if initialization is self._written_initialization else initialization
 
     @property
     def current_initialization(self) -> str:

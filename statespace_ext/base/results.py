@@ -171,7 +171,7 @@ class StateSpaceResults(
             if not self._own_initialization:
                 model.ssm.initialization = own.initialization
             elif model.user_initialization is not None:
-                model.ssm.initialization = model.ssm.written_initialization = own.initialization
+                model.ssm.initialization = model._written_initialization = own.initialization
             yield
 
     def remove_data(self) -> None:
