@@ -29,7 +29,7 @@ _NOISE_SHARE = 0.25
 """Smallest initial share of noise in the variation of a series or in the changes of a factor."""
 _LEAST_NOISE = 1e-6
 """Smallest variation relative to the variance of a series. It applies to an exact trend, for example."""
-_SINGULAR = 1e-8
+_SINGULAR = 1e-3
 """Smallest eigenvalue of initial correlations: principal components leave no residual in their directions."""
 _FILLING_ROUNDS = 20
 _AUTOCOVARIANCES = 2

