@@ -386,22 +386,34 @@ def _later_periods(
 def _gains(
     smoother: Smoother, system: System, filtered: Filtered, index: slice
 ) -> tuple[Array, Array, Array, Array, Array]:
+    """Return F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t, zero for missing elements."""
+    P = filtered.predicted_cov.transpose(2, 0, 1)
+    Z, T = over_time(system.design, index), over_time(system.transition, index)
+    forecast = np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
+    v = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index] - forecast
+    if filtered.gain is not None and filtered.forecast_cov is not None:
+        inverse = np.linalg.inv(filtered.forecast_cov.transpose(2, 0, 1))
+        ZP = Z @ P
+        return inverse, inverse @ v[:, :, None], filtered.gain.transpose(2, 0, 1), ZP, inverse @ ZP
+    missing = smoother.missing[index]
+    v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
+    ZP = Z @ P
+    inverse, scaled, weighted = _solved(ZP, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
+    return inverse, scaled, T @ np.swapaxes(weighted, 1, 2), ZP, weighted
+
+
+def _solved(ZP: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:
     """
-    Return F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t, zero for missing elements.
+    Return F_t^{-1}, F_t^{-1} v_t and F_t^{-1} Z_t P_t, zero in rows of missing elements, as those of Z_t are.
 
     Products with the inverse would lose the digits of a large P_t twice.
     """
-    seen = ~smoother.missing[index]
+    seen = ~missing
     both = seen[:, :, None] & seen[:, None, :]
-    Z, T = over_time(system.design, index) * seen[:, :, None], over_time(system.transition, index)
-    ZP = Z @ filtered.predicted_cov.transpose(2, 0, 1)
-    y = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index]
-    v = np.where(seen, y, 0.0)[:, :, None] - Z @ filtered.predicted.T[:, :, None]
-    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, over_time(system.obs_cov, index), 0.0)
-    p = seen.shape[1]
-    F[:, np.arange(p), np.arange(p)] += ~seen
+    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, H, 0.0)
+    diagonal = np.arange(F.shape[1])
+    F[:, diagonal, diagonal] += missing
+    p = len(diagonal)
     right = np.concatenate([np.broadcast_to(np.eye(p), F.shape), v, ZP], axis=2)
     out = np.linalg.solve(F, right)
-    weighted = out[:, :, p + 1 :]
-    K = T @ np.swapaxes(weighted, 1, 2)
-    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], K, ZP, weighted
+    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], out[:, :, p + 1 :]
