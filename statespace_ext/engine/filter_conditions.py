@@ -74,6 +74,8 @@ def has_skipped(ssm: KalmanFilter) -> bool:
         return False
     compiled = ssm._kalman_filters[ssm.prefix]
     terms = np.asarray(compiled.loglikelihood)
+    if len(terms) < ssm.nobs:  # their sum alone is kept
+        return True
     first = max(ssm.loglikelihood_burn, compiled.nobs_diffuse)
     seen = np.asarray(ssm._statespaces[ssm.prefix].nmissing) == 0
     return not np.all(terms[first:][seen[first:]])
