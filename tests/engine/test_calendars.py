@@ -556,10 +556,10 @@ def test_a_panel_of_text_or_python_dates_has_its_steps() -> None:
         )
 
 
-def test_a_quarter_without_labels_is_between_its_neighbours() -> None:
+def test_a_month_without_labels_is_between_its_neighbours() -> None:
     calendar = calendar_of(pd.DatetimeIndex(["2001-01-15", "2001-07-15", "2002-01-15"]), 3)
-    assert calendar.positions("2001Q1", "2001Q2") == (0, 0)
-    assert calendar.positions("2001Q2", "2001Q3") == (1, 1)
+    assert calendar.positions("2001-01", "2001-04") == (0, 0)
+    assert calendar.positions("2001-04", "2001-07") == (1, 1)
 
 
 def test_freq_of_time_differences_is_compared() -> None:
