@@ -52,6 +52,14 @@ def chandrasekhar_pass(ssm: KalmanFilter, mean: Array, cov: Array) -> float:
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
 
 
+def follows_matrices(ssm: KalmanFilter) -> bool:
+    """Return whether compiled objects hold the memory into which statsmodels writes new matrices."""
+    return all(
+        np.shares_memory(ssm._representations[prefix]["transition"], compiled.transition)
+        for prefix, compiled in ssm._statespaces.items()
+    )
+
+
 @contextmanager
 def without_skips(ssm: KalmanFilter) -> Iterator[None]:
     """
