@@ -125,7 +125,7 @@ def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> fl
     return largest if math.isfinite(largest) else np.inf
 
 
-def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
+def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool) -> Array | None:
     """Solve P = T P T' + W for a diagonal T, which is its own adjoint."""
     phi = transition.diagonal()
     if np.count_nonzero(transition) != np.count_nonzero(phi):
@@ -133,7 +133,7 @@ def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool = False) 
     return symmetrize(selected_cov / (1.0 - np.outer(phi, phi)))
 
 
-def _of_few(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
+def _of_few(transition: Array, selected_cov: Array, adjoint: bool) -> Array | None:
     """
     Solve (I - T kron T) vec P = vec W; None if there are many states, no solution, or large elements.
 
@@ -160,7 +160,7 @@ def _kronecker_factors(elements: bytes, dtype: str, k: int) -> tuple[Array, Arra
     return None if failed else (factors, pivots)
 
 
-def _by_doubling(transition: Array, selected_cov: Array, adjoint: bool = False) -> Array | None:
+def _by_doubling(transition: Array, selected_cov: Array, adjoint: bool) -> Array | None:
     """Return W + T W T' + T^2 W T^2' + ..., twice as many terms at each step; W is one matrix or a stack."""
     powers = _powers(transition.tobytes(), transition.dtype.char, len(transition))
     if powers is None:
@@ -406,8 +406,6 @@ def _at_rest(path: Array) -> bool:
     if count < _SHORTEST:
         return False
     late = np.abs(path[:, (3 * count) // 4 :: max(count // 8, 1)] - path[:, -1:])
-    if late.max() > _CONVERGED * np.abs(path[:, -1]).max():  # beyond the largest of the limits
-        return False
     return bool(np.all(late <= relative_to(path[:, -1:], _CONVERGED)))
 
 
