@@ -64,7 +64,7 @@ def new_figure(fig: Figure | None, figsize: Size | None, default: Size) -> Any:
 
 
 def panel_grid(
-    fig: Any, figsize: Any, count: int, most: int, panel: Size, margin: float = 0.6, **shared: Any
+    fig: Any, figsize: Any, count: int, panel: Size, margin: float = 0.6, most: int = 3, **shared: Any
 ) -> tuple[Any, Any]:
     """
     Return a figure and its panels (rows, columns), of which only the first ``count`` are there.
@@ -239,9 +239,6 @@ def plot_factors(
     return fig
 
 
-_MOST_COLUMNS = 3
-
-
 def plot_forecast(
     observed: pd.DataFrame,
     mean: pd.DataFrame,
@@ -273,7 +270,7 @@ def plot_forecast(
     matplotlib.figure.Figure
     """
     names = list(observed.columns)
-    fig, axes = panel_grid(fig, figsize, len(names), _MOST_COLUMNS, (max(3.6, 6.0 / len(names)), 2.4), 0.9)
+    fig, axes = panel_grid(fig, figsize, len(names), (max(3.6, 6.0 / len(names)), 2.4), 0.9)
     for axis, name in zip(axes.ravel(), names, strict=False):
         places, label = time_axis(axis, observed.index)
         _fan(axis, places, observed[name].to_numpy(), mean[name].to_numpy(), se[name].to_numpy(), levels)

@@ -173,7 +173,7 @@ def symmetric_square_root(covs: Array) -> Array:
 
 _METHODS: dict[str, type[Parametric | Innovations]] = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2
-_MOST_PANELS, _MOST_COLUMNS = 12, 4
+_MOST_PANELS = 12
 _TINY = 1e-300
 
 
@@ -319,7 +319,7 @@ class Bootstrap(Displayed):
         everything = list(self.params.columns)
         names = everything[:_MOST_PANELS] if params is None else names_among(params, everything, "params")
         intervals = self.conf_int(alpha, method)[["lower", "upper"]]
-        fig, axes = panel_grid(fig, figsize, len(names), _MOST_COLUMNS, (2.9, 2.1))
+        fig, axes = panel_grid(fig, figsize, len(names), (2.9, 2.1), most=4)
         for axis, name in zip(axes.ravel(), names, strict=False):
             values = self.params[name].dropna().to_numpy()
             bins = min(40, max(8, int(2 * len(values) ** (1 / 3))))

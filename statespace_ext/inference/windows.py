@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_MOST_COLUMNS = 3
-
-
 @dataclass(frozen=True, repr=False)
 class RollingFit(Displayed):
     """
@@ -102,7 +99,7 @@ class RollingFit(Displayed):
         """
         names = names_among(names, self.params, "names")
         lines = {} if self.full_sample is None else dict(self.full_sample)
-        fig, axes = panel_grid(fig, figsize, len(names), _MOST_COLUMNS, (3.4, 2.1), sharex=True)
+        fig, axes = panel_grid(fig, figsize, len(names), (3.4, 2.1), sharex=True)
         for axis, name in zip(axes.ravel(), names, strict=False):
             draw_path(axis, self.params[name], self.bse[name], alpha, "window", "window by window")
             if name in lines:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = 4
 _COLORS = (LINE, CONSTANT, "#009E73", "#CC79A7", "#E69F00")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), "-.", (0, (3, 1, 1, 1)))
 """Line styles, which differ in colour and dashes."""
@@ -105,8 +104,7 @@ class Pictures(Forecasts):
         """Plot observed and fitted yields with the root mean square error, one panel for each maturity."""
         observed, fitted = self._yields, self.fitted_yields
         rmse = self.pricing_error_summary()["rmse"]
-        shared = {"sharex": True, "sharey": True}
-        fig, axes = panel_grid(fig, figsize, len(rmse), _COLUMNS, (3.05, 2.0), 0.7, **shared)
+        fig, axes = panel_grid(fig, figsize, len(rmse), (3.05, 2.0), 0.7, most=4, sharex=True, sharey=True)
         for axis, name in zip(axes.ravel(), observed.columns, strict=False):
             path = fitted[name]
             time = draw_path(axis, path, path * np.nan, 0.05, "at the smoothed factors")
