@@ -11,6 +11,7 @@ import pandas as pd
 import scipy.linalg
 from scipy.interpolate import CubicSpline
 
+from ..base.declaration import arguments_in
 from ..engine.calendars import Calendar, calendar_of
 from ..engine.validation import check_same_columns, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, warn
@@ -108,10 +109,7 @@ class ACM:
         freq: Any = None,
     ) -> None:
         yields, maturities, units = parts_of(yields, maturities, units)
-        self._given: dict[str, Any] = {
-            "maturities": maturities, "k_factors": k_factors, "dt": dt, "units": units,
-            "factor_maturities": factor_maturities, "return_maturities": return_maturities, "freq": freq,
-        }  # fmt: skip
+        self._given = {**arguments_in(locals(), "yields"), "freq": freq}
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, self._given)
         frame: Any = endog_frame(self.panel.endog)
