@@ -110,13 +110,6 @@ _.fittedvalues
 _.resid
 dynamic
 
-# Arguments of constructors, which `arguments_in` reads from ``locals()``.
-state_mean
-obs_coef
-state_coef
-p_dynamics
-risk_prices
-
 # Fields of tuples that are unpacked.
 _.filtered_cov
 _.closing

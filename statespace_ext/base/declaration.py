@@ -254,11 +254,6 @@ class Declared(Mixin):
         }
 
 
-def arguments_in(scope: Mapping[str, Any], data: str = "endog") -> dict[str, Any]:
-    """Return the arguments of a constructor other than the data, from its first ``locals()``."""
-    return {name: value for name, value in scope.items() if name not in ("self", "__class__", data, *_DATA)}
-
-
 def _vector(key: str, value: object, names: Sequence[str]) -> AffineMatrix:
     return parse_matrix(value, (len(names), 1), key, matrix_namer(key, names))
 

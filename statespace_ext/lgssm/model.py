@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..base.declaration import arguments_in
 from ..base.results import StateSpaceResultsWrapper
 from ..em.driver import EMOptions, run_em
 from ..em.second_order import second_order_information
@@ -187,7 +186,14 @@ class LGSSM(OverTime):
         k_factors, lags = positive_integer(k_factors, "k_factors"), positive_integer(lags, "lags")
         check_size(k_factors, lags)
         initialization = initialization_of(initialization, k_factors)
-        given = arguments_in(locals())
+        given = {
+            "k_factors": k_factors, "lags": lags, "obs_intercept": obs_intercept,
+            "state_intercept": state_intercept, "design": design, "transition": transition,
+            "obs_cov": obs_cov, "state_cov": state_cov, "initialization": initialization,
+            "initial_state": initial_state, "initial_state_cov": initial_state_cov,
+            "state_mean": state_mean, "obs_coef": obs_coef, "state_coef": state_coef,
+            "identification": identification, "factor_names": factor_names,
+        }  # fmt: skip
         on_lags = loads_on_lags(design, k_factors, lags)
         self.k_factors, self.lags = (k_factors * lags, 1) if on_lags else (k_factors, lags)
         super().__init__(endog, k_factors * lags, self.k_factors, given, exog, state_exog, dates, freq)

@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from ..base.declaration import arguments_in
 from ..base.formula import FormulaDesign, labelled_as, named_regressors, regression_frames, with_const
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
@@ -130,7 +129,12 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
         dates: object = None,
         freq: object = None,
     ) -> None:
-        given = deepcopy(arguments_in(locals()))
+        given = {
+            "dynamics": dynamics, "obs_cov": obs_cov, "state_cov": state_cov,
+            "initialization": initialization, "initial_state": initial_state,
+            "initial_state_cov": initial_state_cov, "obs_scale": obs_scale, "constraints": constraints,
+        }  # fmt: skip
+        given = deepcopy(given)
         data: Any = endog_frame(endog)
         if exog is None:
             raise DataError("A regression needs regressors (exog)", got="None")

@@ -11,7 +11,6 @@ import pandas as pd
 import scipy.linalg
 from scipy.interpolate import CubicSpline
 
-from ..base.declaration import arguments_in
 from ..engine.calendars import Calendar, calendar_of
 from ..engine.validation import check_same_columns, endog_frame, read_dates
 from ..exceptions import DataError, SpecificationError, warn
@@ -109,7 +108,10 @@ class ACM:
         freq: Any = None,
     ) -> None:
         yields, maturities, units = parts_of(yields, maturities, units)
-        self._given = {**arguments_in(locals(), "yields"), "freq": freq}
+        self._given: dict[str, Any] = {
+            "maturities": maturities, "k_factors": k_factors, "dt": dt, "units": units,
+            "factor_maturities": factor_maturities, "return_maturities": return_maturities, "freq": freq,
+        }  # fmt: skip
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, self._given)
         frame: Any = endog_frame(self.panel.endog)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..base.declaration import arguments_in
 from ..base.model import StateSpaceModel
 from ..base.results import StateSpaceResultsWrapper
 from ..em.updates import StateStructure
@@ -190,11 +189,15 @@ class ATSM(StateSpaceModel[ATSMResults]):
         dates: Any = None,
         freq: Any = None,
     ) -> None:
-        given = arguments_in(locals(), "yields")
         absent = [maturities is None, portfolio_weights is None, initialization is None]
         yields, maturities, units = parts_of(yields, maturities, units)
         initialization = start_of(initialization, macro, obs_cov)
-        given |= {"maturities": maturities, "units": units, "initialization": initialization}
+        given = {
+            "maturities": maturities, "k_factors": k_factors, "identification": identification,
+            "p_dynamics": p_dynamics, "state_cov": state_cov, "obs_cov": obs_cov, "dt": dt, "units": units,
+            "risk_prices": risk_prices, "factors": factors, "initialization": initialization,
+            "portfolio_weights": portfolio_weights, "macro": macro, "time": time, "surveys": surveys,
+        }  # fmt: skip
         dates = read_dates(dates)
         self.panel: Panel = parse_panel(yields, dates, given)
         panel = self.panel
