@@ -434,8 +434,8 @@ class NelsonSiegel(Normalisation):
         return out
 
 
-class Observed(Normalisation):
-    """Observed factors, which cannot be rotated, so that K_Q, kappa_Q, delta_0 and delta_1 are free."""
+class Direct(Normalisation):
+    """Base class of normalisations whose parameters are elements of K_Q, kappa_Q, delta_0 and delta_1."""
 
     def __init__(self, factors: list[str]) -> None:
         self.factors = factors
@@ -463,6 +463,10 @@ class Observed(Normalisation):
             "delta_0": np.array([[by.delta_0]]),
             "delta_1": by.delta_1[:, None],
         }
+
+
+class Observed(Direct):
+    """Observed factors, which cannot be rotated, so that K_Q, kappa_Q, delta_0 and delta_1 are free."""
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return start values from a regression of the yields on the factors and a fit of its slopes."""
