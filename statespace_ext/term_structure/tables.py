@@ -50,7 +50,7 @@ class Sensitivity:
     cov: Array
     by_state: Array
 
-    def variance(self, rate: Callable[[Array], Affine], states: Array, by_state: Array) -> Array:
+    def variance(self, rate: Callable[[Array], Affine], states: Array, rows: slice) -> Array:
         """
         Return the contribution of parameter uncertainty to the variance of rates A + B x, (n, m).
 
@@ -62,8 +62,8 @@ class Sensitivity:
             Function that maps a full parameter vector to A and B.
         states : ndarray, (n, k)
             The states x.
-        by_state : ndarray, (n, k, q)
-            The derivatives dx.
+        rows : slice
+            The rows of ``by_state`` with the derivatives dx.
         """
 
         def _joined(at: Array) -> Array:
@@ -73,7 +73,7 @@ class Sensitivity:
         moved = jacobian(_joined, self.params, self.steps, places=self.places)
         intercept, slope = moved[:, 0], moved[:, 1:]
         moves = intercept + np.einsum("nk,mkq->nmq", states, slope)
-        moves = moves + np.einsum("mk,nkq->nmq", rate(self.params).slope, by_state)
+        moves = moves + np.einsum("mk,nkq->nmq", rate(self.params).slope, self.by_state[rows])
         flat = moves.reshape(-1, len(self.places))
         added = np.where((flat != 0).any(axis=1), delta_errors(flat, self.cov) ** 2, 0.0)
         return added.reshape(moves.shape[:2])
