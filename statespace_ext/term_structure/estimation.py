@@ -255,8 +255,8 @@ def score_given_first(model: ATSM, system: System) -> tuple[SystemScore, tuple[f
         "state_intercept": by_T[0, :, size:],
         "state_cov": by_Q[0],
     }
-    none, llf = np.zeros(size), llP + llQ + 0.5 * n * np.linalg.slogdet(W @ W.T)[1]
-    return SystemScore(float(llf), by, none, np.zeros((size, size)), none), (llP, llQ)
+    llf = llP + llQ + 0.5 * n * np.linalg.slogdet(W @ W.T)[1]
+    return SystemScore(float(llf), by), (llP, llQ)
 
 
 class Concentrated:

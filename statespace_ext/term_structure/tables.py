@@ -157,12 +157,6 @@ def with_errors(
     return results._with_errors(lambda params: function(structural_values(results.model, params)))
 
 
-def roots_table(results: StateSpaceResults) -> pd.DataFrame:
-    """Return eigenvalues and half-lives of K under P and Q."""
-    values = structural_values(results.model, np.asarray(results.params, dtype=float))
-    return roots_of(values["K_P"], values["K_Q"], results.model.panel.period)
-
-
 def roots_of(K_P: Array, K_Q: Array, step: float | None) -> pd.DataFrame:
     """Return a table of `mean_reversion` of two matrices."""
     parts = {"P": mean_reversion(K_P, step), "Q": mean_reversion(K_Q, step)}
@@ -180,7 +174,7 @@ def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
 
     Multiple roots have no derivative, so their standard errors are NaN. So are those of infinite half-lives.
     """
-    out, step = roots_table(results), results.model.panel.period
+    out, step = results.mean_reversion, results.model.panel.period
 
     def _real_and_half(values: Mapping[str, Array]) -> Array:
         both = [mean_reversion(values[f"K_{measure}"], step)[:, [0, 2]] for measure in "PQ"]
