@@ -17,7 +17,6 @@ from ..params.layout import ParameterLayout
 from ..params.parse import covariance_namer, parse_covariance, parse_matrix
 from .maximal import DaiSingleton, DaiSingletonPairs, Portfolios, RootPairs
 from .normalisation import NelsonSiegel, Normalisation, Observed
-from .observed import check_with_macro
 from .panel import Panel, is_word
 
 IDENTIFICATIONS = ("jsz", "jsz-pairs", "dai-singleton", "dai-singleton-pairs", "afns", "dns")
@@ -285,52 +284,40 @@ def check_contradictions(given: Mapping[str, Any], norm: Normalisation, sets_sig
     one_of(given["initialization"], starts, "initialization")
     if isinstance(given["state_cov"], str):
         one_of(given["state_cov"], ("unstructured", "diagonal"), "state_cov")
-    check_with_macro(given, norm, sets_sigma)
-    for excluded, why, key in (
-        *_against_normalisation(given, norm, sets_sigma), *_against_portfolios(given, norm)
-    ):  # fmt: skip
-        if excluded:
-            raise SpecificationError(
-                f"{spelled(given['identification'])} {why}",
-                got=f"{key}={given[key]!r}"[:80],
-                remedy=f"Leave {key} at its default, or choose another identification.",
-            )
-    if given["risk_prices"] is not None and not is_word(given["p_dynamics"], "unrestricted"):
-        raise SpecificationError(
-            "risk_prices and p_dynamics both restrict the P-dynamics",
-            got=f"p_dynamics={given['p_dynamics']!r}",
-            remedy='Leave p_dynamics at "unrestricted": K_P = K_Q - Sigma lambda_1.',
-        )
+    who = spelled(given["identification"])
+    for conditions, fault, key in _exclusions(given, norm, sets_sigma, who):
+        if all(conditions):
+            other = ", or choose another identification" if who in fault else ""
+            got, remedy = f"{key}={given[key]!r}"[:80], f"Leave {key} at its default{other}."
+            raise SpecificationError(fault, got=got, remedy=remedy)
 
 
-Exclusion = tuple[bool, str, str]
-"""Whether an argument is excluded, the reason, and the argument."""
-
-
-def _against_normalisation(
-    given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool
-) -> list[Exclusion]:
-    """Return the arguments that a normalisation may exclude."""
-    scaled = "scales the factors by the short rate, so that a diffuse likelihood has no maximum"
-    sigma, prices = not is_word(given["state_cov"], "unstructured"), given["risk_prices"] is not None
-    return [
-        (sets_sigma and sigma, "sets state_cov itself", "state_cov"),
-        (norm.scaled and given["initialization"] == "diffuse", scaled, "initialization"),
-        (not norm.arbitrage_free and prices, "has no prices of risk", "risk_prices"),
-        (norm.latent and given["factors"] is not None, "is for latent factors", "factors"),
-    ]
-
-
-def _against_portfolios(given: Mapping[str, Any], norm: Normalisation) -> list[Exclusion]:
-    """Return the arguments that may be excluded with or without exact portfolios."""
+def _exclusions(
+    given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool, who: str
+) -> list[tuple[tuple[bool, ...], str, str]]:
+    """Return the conditions that together exclude an argument, the fault, and the argument."""
+    keys = ("risk_prices", "portfolio_weights", "factors", "macro")
+    prices, weights, factors, macro = (given[key] is not None for key in keys)
     initial, exact = given["initialization"], is_word(given["obs_cov"], "exact-portfolios")
-    unknown = "leaves the first factors unknown: they are those of portfolios priced without error"
-    why = "and portfolios without error leave nothing {}: the first factors are known given the parameters"
-    weights, factors = (given[key] is not None for key in ("portfolio_weights", "factors"))
+    sigma = not is_word(given["state_cov"], "unstructured")
+    K_P = not is_word(given["p_dynamics"], "unrestricted")
+    combined = "cannot be combined with macro factors"
+    both = "risk_prices and p_dynamics both restrict the P-dynamics: K_P = K_Q - Sigma lambda_1"
+    scaled = f"{who} scales the factors by the short rate, so that a diffuse likelihood has no maximum"
+    nothing = f"{who} and portfolios without error leave nothing"
+    known = "the first factors are known given the parameters"
+    unknown = f"{who} leaves the first factors unknown: they are those of portfolios priced without error"
     return [
-        (initial == "conditional" and not (exact and norm.portfolios), unknown, "initialization"),
-        (weights and not norm.portfolios and not exact, "has no portfolios", "portfolio_weights"),
-        (exact and factors, "has observed factors, not portfolios", "obs_cov"),
-        (exact and initial == "diffuse" and not norm.portfolios, why.format("diffuse"), "initialization"),
-        (exact and initial == "estimated", why.format("to estimate"), "initialization"),
+        ((macro, factors), f"Factors that price bonds {combined}, which do not", "factors"),
+        ((macro, sets_sigma), f'{who} sets state_cov, unlike "jsz" and "afns": it {combined}', "macro"),
+        ((sets_sigma, sigma), f"{who} sets state_cov itself", "state_cov"),
+        ((norm.scaled, initial == "diffuse"), scaled, "initialization"),
+        ((not norm.arbitrage_free, prices), f"{who} has no prices of risk", "risk_prices"),
+        ((norm.latent, factors), f"{who} is for latent factors", "factors"),
+        ((initial == "conditional", not (exact and norm.portfolios)), unknown, "initialization"),
+        ((weights, not norm.portfolios, not exact), f"{who} has no portfolios", "portfolio_weights"),
+        ((exact, factors), f"{who} has observed factors, not portfolios", "obs_cov"),
+        ((exact, initial == "diffuse", not norm.portfolios), f"{nothing} diffuse: {known}", "initialization"),
+        ((exact, initial == "estimated"), f"{nothing} to estimate: {known}", "initialization"),
+        ((prices, K_P), both, "p_dynamics"),
     ]

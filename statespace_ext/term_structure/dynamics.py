@@ -507,13 +507,11 @@ def bias_corrected(
             remedy="Use a longer sample, or fewer factors.",
         )
     before = spectral_radius(Phi)
-    if not before < 1.0:
-        bias, share = np.zeros_like(Phi), 0.0
-    elif known == "analytic":
-        bias, share = analytic_bias(Phi, cov, nobs - 1), 1.0
-    else:
-        bias, share = bootstrap_bias(Phi, cov, nobs - 1, count, rng), 1.0
-    factor = 1.0
+    bias, share, factor = np.zeros_like(Phi), float(before < 1.0), 1.0
+    if share and known == "analytic":
+        bias = analytic_bias(Phi, cov, nobs - 1)
+    elif share:
+        bias = bootstrap_bias(Phi, cov, nobs - 1, count, rng)
     while share and not spectral_radius(Phi - share * bias) < 1.0:
         share, factor = share * factor, factor - _SHRINK
     out = Phi - share * bias
@@ -522,9 +520,8 @@ def bias_corrected(
         f"P-dynamics corrected for the bias of least squares ({how}): slowest root of a period "
         f"{before:.4f} before, {spectral_radius(out):.4f} after"
     )
-    if not share:
-        return BiasCorrection(out, share, f"{line}; a root outside the unit circle has no correction.")
     shrunk = f", {100 * share:.3g} % of the correction (Kilian 1998)" if share < 1.0 else ""
+    end = f"{shrunk}. Standard errors are those of the estimates before the correction."
     return BiasCorrection(
-        out, share, f"{line}{shrunk}. Standard errors are those of the estimates before the correction."
+        out, share, line + (end if share else "; a root outside the unit circle has no correction.")
     )

@@ -25,7 +25,7 @@ from ..numerics.linear_algebra import NOT_HERE, Array, gaussian_objective
 from ..numerics.ornstein_uhlenbeck import continuous, discretise
 from .dynamics import Values
 from .maximal import DaiSingleton, Portfolios
-from .normalisation import bounded_roots, cross_section, in_structure
+from .normalisation import assembled, autoregressed, cross_section
 from .panel import is_word
 
 if TYPE_CHECKING:
@@ -177,21 +177,11 @@ def _with_errors(model: ATSM) -> list[Array]:
     data = fill_missing(model.endog)
     frame = pd.DataFrame(data, index=model.calendar.labels, columns=np.atleast_1d(model.endog_names))
     twin = model.clone(frame, obs_cov="exact-portfolios", initialization=None)
-    m, block = model.panel.n_observed, model.layout.blocks["obs_cov"]
-    out = []
-    for params in concentrated_starts(twin):
-        at = twin.layout.matrices(params)
-        rates = twin.curves(params).yields(model.panel.maturities)
-        states = np.column_stack([data[:, m:] @ twin.panel.weights.T, data[:, :m]])
-        errors = data[:, m:] - rates.mean(states)
-        K = bounded_roots(at["K_P"], model.panel.period)
-        values = {
-            **at, "K_P": K, "kappa_P": (K @ states.mean(axis=0))[:, None],
-            "obs_cov": in_structure(block, np.diag(np.mean(errors**2, axis=0))),
-            "initial_state": states[:1].T,
-        }  # fmt: skip
-        out.append(np.asarray(model.layout.project(values, np.zeros(len(model.layout)))))
-    return out
+    m = model.panel.n_observed
+    sample = replace(cross_section(model), yields=data[:, m:], macro=data[:, :m])
+    keys, factors = (*model.norm.blocks(), "state_cov"), sample.yields @ twin.panel.weights.T
+    found = map(twin.layout.matrices, concentrated_starts(twin))
+    return [assembled(model, {key: at[key] for key in keys}, factors, sample) for at in found]
 
 
 def require_concentrated(model: ATSM) -> None:
@@ -265,8 +255,8 @@ def score_given_first(model: ATSM, system: System) -> tuple[SystemScore, tuple[f
         "state_intercept": by_T[0, :, size:],
         "state_cov": by_Q[0],
     }
-    none, llf = np.zeros(size), llP + llQ + 0.5 * n * np.linalg.slogdet(W @ W.T)[1]
-    return SystemScore(float(llf), by, none, np.zeros((size, size)), none), (llP, llQ)
+    llf = llP + llQ + 0.5 * n * np.linalg.slogdet(W @ W.T)[1]
+    return SystemScore(float(llf), by), (llP, llQ)
 
 
 class Concentrated:
@@ -298,12 +288,10 @@ class Concentrated:
         states, self.y = known_states(model)
         self.P = states[-len(self.y) :, : panel.k_factors]
         self.cells = len(self.y) * (self.y.shape[1] - panel.k_factors)
-        before, after = np.column_stack([states[:-1], np.ones(len(states) - 1)]), states[1:]
-        fit = np.linalg.lstsq(before, after, rcond=None)[0]
-        residual = after - before @ fit
-        self.n, self.omega = len(after), residual.T @ residual / len(after)
+        transition, intercept, self.omega = autoregressed(states)
+        self.n = len(states) - 1
         try:
-            self.K, self.kappa, cov = continuous(fit[:-1].T, fit[-1], self.omega, self.dt, self.period)
+            self.K, self.kappa, cov = continuous(transition, intercept, self.omega, self.dt, self.period)
             self.chol = np.linalg.cholesky(cov)
         except NOT_HERE as error:
             raise EstimationError(

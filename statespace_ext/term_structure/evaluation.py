@@ -112,7 +112,7 @@ class Forecasts(ImpliedReturns):
         if truth(param_uncertainty, "param_uncertainty"):
             trials = self._sensitivity("smoothed")  # the last filtered factors equal the smoothed ones
             moved = trials.variance(
-                lambda at: model.curves(at).yields_ahead(tau, h), last[None], trials.by_state[-1:]
+                lambda at: model.curves(at).yields_ahead(tau, h), last[None], slice(-1, None)
             )
             variance = variance + moved.reshape(variance.shape)
         columns = pd.Index(model.panel.labels if own else tau, name="yield" if own else "maturity")

@@ -15,7 +15,7 @@ from ..numerics.bond_pricing import convexity_vjp, loadings, loadings_vjp
 from ..numerics.linear_algebra import Array, symmetrize
 from ..params.affine import AffineMatrix, affine_matrix
 from .dynamics import Pricing, Values
-from .normalisation import CrossSection, Normalisation, Start, column
+from .normalisation import CrossSection, Direct, Normalisation, Start, column
 
 _ROOTS = ((0.01, 0.3, 1.0), (0.02, 0.5, 2.5), (0.05, 0.6, 0.7), (0.002, 0.1, 0.5), (0.03, 1.0, 6.0))
 _REAL = 1e-9
@@ -245,32 +245,29 @@ class RootPairs(Portfolios):
         k = len(self.weights)
         names = enumerate(("mean", "square"))
         pairs = [(i, j, f"pair_Q.{i + 1}.{name}", 1.0) for j, name in names for i in range(k // 2)]
-        single = {"roots_Q": column(["root_Q.1"])} if k % 2 else {}
         return {
-            **single,
+            "roots_Q": column(["root_Q.1"][: k % 2]),
             "pairs_Q": affine_matrix(np.zeros((k // 2, 2)), pairs),
             "drift_Q": column(["drift_Q"]),
         }
 
     def _latent(self, at: Values) -> tuple[Array, Array]:
         K, second = np.array(self._superdiagonal), seconds(len(self.weights))
-        if len(K) % 2:
-            K[0, 0] = at["roots_Q"][0, 0]
+        odd = len(K) % 2
+        K[:odd, :odd] = at["roots_Q"]
         K[second, second] = K[second - 1, second - 1] = at["pairs_Q"][:, 0]
         K[second, second - 1] = -at["pairs_Q"][:, 1]
         return K, at["drift_Q"][0, 0] * np.eye(len(K))[-1]
 
     def _latent_vjp(self, by_K: Array, by_kappa: Array) -> Values:
-        second, on = seconds(len(by_K)), np.diag(by_K)
+        second, on, odd = seconds(len(by_K)), np.diag(by_K), len(by_K) % 2
         pairs = np.column_stack([on[second] + on[second - 1], -by_K[second, second - 1]])
-        single = {"roots_Q": by_K[:1, :1]} if len(by_K) % 2 else {}
-        return {**single, "pairs_Q": pairs, "drift_Q": by_kappa[-1:, None]}
+        return {"roots_Q": by_K[:odd, :1], "pairs_Q": pairs, "drift_Q": by_kappa[-1:, None]}
 
     def from_roots(self, roots: Array) -> Values:
         """Return the blocks of a single root and of pairs, without drift."""
-        odd = len(roots) % 2
-        single = {"roots_Q": roots[:1, None]} if odd else {}
-        return {**single, "pairs_Q": roots[odd:].reshape(-1, 2), "drift_Q": np.zeros((1, 1))}
+        pairs = roots[len(roots) % 2 :].reshape(-1, 2)
+        return {"roots_Q": roots[: len(roots) % 2, None], "pairs_Q": pairs, "drift_Q": np.zeros((1, 1))}
 
     def _searches(self) -> list[Array]:
         real = [paired(np.sort(start).astype(complex)) for start in super()._searches()]
@@ -319,7 +316,7 @@ def paired(roots: Array) -> Array:
     return np.array([*single, *np.ravel(sorted(pairs))])
 
 
-class DaiSingleton(Normalisation):
+class DaiSingleton(Direct):
     """
     The maximal A_0(N) model of Dai & Singleton (2000): Sigma = I, K_Q lower triangular, kappa_Q = 0.
 
@@ -334,27 +331,14 @@ class DaiSingleton(Normalisation):
     _portfolios = Portfolios
 
     def __init__(self, k_factors: int) -> None:
-        self.factors = [f"f{i + 1}" for i in range(k_factors)]
+        super().__init__([f"f{i + 1}" for i in range(k_factors)])
 
     def blocks(self) -> dict[str, AffineMatrix]:
-        """Return the blocks of K_Q, delta_0 and delta_1."""
+        """Return the blocks of K_Q, delta_0 and delta_1, with kappa_Q and Sigma fixed."""
         k, names = len(self.factors), self.factors
         lower = [(i, j, f"K_Q.{names[i]}.{names[j]}", 1.0) for i in range(k) for j in range(i + 1)]
-        return {
-            "K_Q": affine_matrix(np.zeros((k, k)), lower),
-            "delta_0": column(["delta_0"]),
-            "delta_1": column([f"delta_1.{name}" for name in names]),
-            "state_cov": affine_matrix(np.eye(k), []),
-        }
-
-    def pricing(self, at: Values) -> Pricing:
-        """Return the Q-dynamics."""
-        K = at["K_Q"]
-        return Pricing(K, np.zeros(len(K)), at["delta_0"][0, 0], at["delta_1"][:, 0])
-
-    def vjp(self, at: Values, by: Pricing) -> Values:
-        """Return the derivatives by K_Q, delta_0 and delta_1."""
-        return {"K_Q": by.K, "delta_0": np.array([[by.delta_0]]), "delta_1": by.delta_1[:, None]}
+        fixed = {"kappa_Q": affine_matrix(np.zeros((k, 1)), []), "state_cov": affine_matrix(np.eye(k), [])}
+        return {**super().blocks(), "K_Q": affine_matrix(np.zeros((k, k)), lower), **fixed}
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return the rotated start values of `Portfolios`."""
@@ -396,7 +380,7 @@ class DaiSingleton(Normalisation):
         Returns
         -------
         values : dict
-            "K_Q", "delta_0" and "delta_1".
+            "K_Q", "kappa_Q" (zero), "delta_0" and "delta_1".
         turn : ndarray, (k, k)
             The matrix O Sigma^{-1}.
         centre : ndarray, (k,)
@@ -410,6 +394,7 @@ class DaiSingleton(Normalisation):
         centre = np.linalg.lstsq(pricing.K, pricing.kappa, rcond=None)[0]
         values = {
             "K_Q": self._cleaned(rotation @ inner @ rotation.T),
+            "kappa_Q": np.zeros((len(cov), 1)),
             "delta_0": np.array([[pricing.delta_0 + pricing.delta_1 @ centre]]),
             "delta_1": np.abs(delta_1)[:, None],
         }

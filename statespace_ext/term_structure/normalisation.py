@@ -88,17 +88,14 @@ class CrossSection:
 
     def autoregression(self, X: Array) -> tuple[Array, Array, Array]:
         """Return K, kappa and cov from a VAR(1) of factors, with bounded roots."""
-        before, after = X[:-1], X[1:]
-        fit = np.linalg.lstsq(np.column_stack([before, np.ones(len(before))]), after, rcond=None)[0]
-        residual = after - before @ fit[:-1] - fit[-1]
-        omega = residual.T @ residual / len(residual)
+        transition, intercept, omega = autoregressed(X)
         scale, dt = np.sqrt(np.diag(omega)), self.step
         try:
-            K, _, cov = continuous(fit[:-1].T, fit[-1], omega, dt, self.period)
+            K, _, cov = continuous(transition, intercept, omega, dt, self.period)
             if np.min(np.linalg.eigvalsh(cov / scale[:, None] / scale * dt)) < 1e-3:
                 cov = omega / dt
         except NOT_HERE:
-            K, cov = (np.eye(len(scale)) - fit[:-1].T) / dt, omega / dt
+            K, cov = (np.eye(len(scale)) - transition) / dt, omega / dt
         K = bounded_roots(K, self.period)
         return K, K @ X.mean(axis=0), symmetrize(cov)
 
@@ -107,6 +104,14 @@ class CrossSection:
         design = np.column_stack([np.ones(len(self.yields)), np.asarray(self.factors)])
         coefficients = np.linalg.lstsq(design, self.yields, rcond=None)[0]
         return coefficients[0], coefficients[1:].T
+
+
+def autoregressed(X: Array) -> tuple[Array, Array, Array]:
+    """Return transition, intercept and covariance of the residuals of a VAR(1), by least squares."""
+    before, after = np.column_stack([X[:-1], np.ones(len(X) - 1)]), X[1:]
+    fit = np.linalg.lstsq(before, after, rcond=None)[0]
+    residual = after - before @ fit
+    return fit[:-1].T, fit[-1], residual.T @ residual / len(after)
 
 
 def cross_section(model: ATSM) -> CrossSection:
@@ -434,8 +439,8 @@ class NelsonSiegel(Normalisation):
         return out
 
 
-class Observed(Normalisation):
-    """Observed factors, which cannot be rotated, so that K_Q, kappa_Q, delta_0 and delta_1 are free."""
+class Direct(Normalisation):
+    """Base class of normalisations whose parameters are elements of K_Q, kappa_Q, delta_0 and delta_1."""
 
     def __init__(self, factors: list[str]) -> None:
         self.factors = factors
@@ -463,6 +468,10 @@ class Observed(Normalisation):
             "delta_0": np.array([[by.delta_0]]),
             "delta_1": by.delta_1[:, None],
         }
+
+
+class Observed(Direct):
+    """Observed factors, which cannot be rotated, so that K_Q, kappa_Q, delta_0 and delta_1 are free."""
 
     def starts(self, sample: CrossSection) -> list[Start]:
         """Return start values from a regression of the yields on the factors and a fit of its slopes."""

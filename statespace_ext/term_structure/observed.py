@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +14,6 @@ from ..numerics.bond_pricing import loadings_vjp
 from ..numerics.linear_algebra import Array
 from ..numerics.ornstein_uhlenbeck import whole_periods
 from .dynamics import Dynamics, padded
-
-if TYPE_CHECKING:
-    from .normalisation import Normalisation
 
 _LONGEST = 60.0
 """Longest horizon in years. A longer one is probably in months by mistake."""
@@ -240,21 +237,3 @@ def _require_whole_dates(empty: Array, names: list[str]) -> None:
         got=f"row {row}: {'a yield' if column < 0 else names[column]} is missing",
         remedy='Use obs_cov="diagonal" or "scalar", or leave out this date.',
     )
-
-
-def check_with_macro(given: Mapping[str, Any], norm: Normalisation, sets_sigma: bool) -> None:
-    """Raise for arguments that are not allowed with macro factors."""
-    if given["macro"] is None:
-        return
-    if given["factors"] is not None:
-        raise SpecificationError(
-            "factors and macro cannot be combined",
-            expected="factors that price bonds, or macro factors that do not",
-            remedy="Leave one of them out.",
-        )
-    if sets_sigma:
-        raise SpecificationError(
-            "A normalisation that sets state_cov cannot be combined with macro factors",
-            got=type(norm).__name__,
-            remedy='Use identification="jsz" or "afns".',
-        )

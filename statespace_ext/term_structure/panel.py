@@ -89,67 +89,39 @@ def parse_maturities(maturities: object, columns: list[str], k_factors: int) -> 
     return years
 
 
-@dataclass(frozen=True)
-class Label:
-    """
-    The maturity in the label of a column.
-
-    Attributes
-    ----------
-    years : float
-        The number in years. A number without a unit is unchanged.
-    certain : bool
-        Whether the unit is certain. It is not for a label such as y12, which may mean twelve months.
-    told : bool
-        Whether the labels together determine the unit.
-    """
-
-    years: float
-    certain: bool
-    told: bool
-
-
-Part = tuple[float, str, bool]
-
-
-def _parts(label: str) -> Part | None:
-    """Return the number in a label, its unit ("m", "y" or ""), and whether the unit precedes the number."""
+def _part(label: str) -> tuple[float, str, bool]:
+    """Return the number in a label (NaN if it is not readable), its unit, and whether none is behind it."""
     found = _LABEL.match(label.strip())
     if found is None or found["before"].strip() == ".":
-        return None
+        return np.nan, "", True
     behind, front = (found["unit"] or "").lower(), _WORD.search(found["before"].lower())
-    number = float(found["number"])
-    if behind:
-        return (number, _WORDS[behind], False) if behind in _WORDS else None
-    return number, _WORDS.get(front[1], "") if front else "", True
+    number = np.nan if behind and behind not in _WORDS else float(found["number"])
+    return number, _WORDS.get(behind or (front[1] if front else ""), ""), not behind
 
 
-def _read(columns: list[str]) -> list[Label | None]:
+def _read(columns: list[str]) -> tuple[Array, Array, Array]:
     """
-    Return the maturities in labels; None for a label that is not one number with or without a unit.
+    Return the maturities in labels.
 
     Labels y1, y2, ... (and m1, m2, ...) number the columns. Numbers without a unit are years if at least one
     is not whole, such as 0.25. Numbers in labels such as y3, ..., y120 may be months.
+
+    Returns
+    -------
+    years : ndarray of float
+        A number without a unit is unchanged. A label that is not one number with or without a unit is NaN.
+    certain : ndarray of bool
+        Whether the unit is certain. It is not for a label such as y12, which may mean twelve months.
+    told : ndarray of bool
+        Whether the labels together determine the unit.
     """
-    found = _counted([_parts(column) for column in columns])
-    parts = [part for part in found if part]
-    fractional = any(number % 1 for number, unit, _ in parts if not unit)
-    longest = max((number for number, *how in parts if how == ["y", True]), default=0.0)
-    return [part and _label(*part, fractional, longest > _LONGEST_NAMED) for part in found]
-
-
-def _counted(found: list[Part | None]) -> list[Part | None]:
-    """Return the parts of labels; units are dropped if the labels number the columns."""
-    count = list(range(1, len(found) + 1))
-    if [part[0] for part in found if part and part[2]] == count:
-        return [(float(number), "", True) for number in count]
-    return found
-
-
-def _label(number: float, unit: str, front: bool, fractional: bool, long: bool) -> Label:
-    certain = bool(unit) and (unit, front) != ("y", True)
-    told = certain or not long if unit else fractional
-    return Label(number / 12.0 if unit == "m" else number, certain, told)
+    number, unit, front = (np.array(part) for part in zip(*map(_part, columns), strict=True))
+    if np.array_equal(number[front], np.arange(1, len(columns) + 1)):
+        unit = np.full(len(columns), "")
+    named, doubtful, readable = unit != "", (unit == "y") & front, ~np.isnan(number)
+    fractional, long = np.any(number[~named] % 1 > 0), np.any(number[doubtful] > _LONGEST_NAMED)
+    told = np.where(named, ~(doubtful & long), fractional)
+    return np.where(unit == "m", number / 12.0, number), named & ~doubtful & readable, told & readable
 
 
 def maturities_of(columns: list[str]) -> list[float]:
@@ -163,44 +135,41 @@ def maturities_of(columns: list[str]) -> list[float]:
     SpecificationError
         If a label has no maturity, or its unit is not known.
     """
-    out = []
-    for column, label in zip(columns, _read(columns), strict=True):
-        if label is None or not label.told:
-            raise SpecificationError(
-                "The maturities cannot be read from the labels of the yields",
-                got=f"{column!r}" if label is None else f"{column!r}, which may be months or years",
-                expected='labels with a unit, such as "3m", "10y" or "120 months"',
-                remedy="Pass maturities, in years.",
-            )
-        out.append(label.years)
-    return out
+    years, _, told = _read(columns)
+    for place in np.flatnonzero(~told)[:1]:
+        doubt = "" if np.isnan(years[place]) else ", which may be months or years"
+        raise SpecificationError(
+            "The maturities cannot be read from the labels of the yields",
+            got=f"{columns[place]!r}{doubt}",
+            expected='labels with a unit, such as "3m", "10y" or "120 months"',
+            remedy="Pass maturities, in years.",
+        )
+    return years.tolist()
 
 
 def _check_order(years: Array, columns: list[str]) -> None:
     """Raise if maturities contradict the labels of the columns or have a different order."""
-    found = _read(columns)
-    told = np.array([label.years if label else np.nan for label in found])
-    if len(np.unique(told)) == len(told) and not np.isnan(told).any():
-        wrong = np.flatnonzero(np.argsort(np.argsort(told)) != np.argsort(np.argsort(years)))
+    labelled, certain, _ = _read(columns)
+    if len(np.unique(labelled)) == len(years) and not np.isnan(labelled).any():
+        wrong = np.flatnonzero(np.argsort(np.argsort(labelled)) != np.argsort(np.argsort(years)))
         for place in wrong[:1]:
             raise DataError(
                 "maturities must be in the order of the columns",
                 got=f"{years[place]:g} years for column {columns[place]!r}",
                 expected="the maturities of the columns, in their order",
             )
-    for column, own, label in zip(columns, years, found, strict=True):
-        if label and label.certain and abs(own - label.years) > _NEAR * label.years:
-            raise DataError(
-                "maturities contradict the labels of the columns",
-                got=f"{own:g} years for column {column!r}",
-                expected=f"{label.years:g} years",
-                remedy="Divide months by 12, or leave maturities out.",
-            )
+    for place in np.flatnonzero(certain & (np.abs(years - labelled) > _NEAR * labelled))[:1]:
+        raise DataError(
+            "maturities contradict the labels of the columns",
+            got=f"{years[place]:g} years for column {columns[place]!r}",
+            expected=f"{labelled[place]:g} years",
+            remedy="Divide months by 12, or leave maturities out.",
+        )
 
 
 def check_shortest(years: Array, columns: list[str], step: float) -> None:
     """Warn if the shortest maturity of monthly data is that of a long bond, and no label has a unit."""
-    if step > _MONTHLY or any(label and label.certain for label in _read(columns)):
+    if step > _MONTHLY or _read(columns)[1].any():
         return
     shortest = float(np.min(years))
     if shortest > _LONG:

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..base.reporting import normal_quantile
 from ..plots import (
-    BAND,
     CONSTANT,
     LINE,
     ZERO,
     Size,
-    band_label,
     draw_path,
     entries,
     few_dates,
     legend_above,
-    line_label,
     new_figure,
     panel_grid,
     plot_factors,
@@ -180,16 +176,12 @@ class Pictures(Forecasts):
         date = observed.index[-1] if date is None else date
         tau = self._grid(maturities, extrapolate)
         rates = self.yield_curve(tau, date, param_uncertainty=param_uncertainty, extrapolate=extrapolate)
-        at, band = rates.estimate.index[0], _band_words(rates, param_uncertainty)
-        centre = rates.estimate.iloc[0].to_numpy()
-        half = normal_quantile(alpha) * rates.se.iloc[0].to_numpy()
-        axis = new_figure(fig, figsize, (7.0, 4.0)).subplots()
-        label = band_label(f"{100 * (1 - alpha):g} % band, {band}", centre, half)
-        axis.fill_between(tau, centre - half, centre + half, color=BAND, alpha=0.4, linewidth=0, label=label)
-        label = line_label("at the smoothed factors", band, half)
-        axis.plot(tau, centre, color=LINE, linewidth=1.6, label=label)
+        at, axis = rates.estimate.index[0], new_figure(fig, figsize, (7.0, 4.0)).subplots()
+        curve, band = rates.estimate.iloc[0], _band_words(rates, param_uncertainty)
+        draw_path(axis, curve, rates.se.iloc[0], alpha, "at the smoothed factors", band)
         seen = np.asarray(observed.loc[at])
         axis.plot(self.model.panel.maturities, seen, "o", color="0.2", markersize=4, label="observed")
+        axis.margins(x=0.05)  # for the last point
         _maturity_axis(axis, self._label("yield"))
         title = str(at.date() if isinstance(at, pd.Timestamp) else at)
         axis.set_title(title, loc="left", fontsize="medium")

@@ -218,9 +218,7 @@ class ImpliedRates:
         affine = _at(np.asarray(self.params, dtype=float))
         variance = np.clip(affine.variance(covs), 0.0, None)
         if truth(param_uncertainty, "param_uncertainty"):
-            trials = self._sensitivity(known)
-            by_state = trials.by_state[rows]
-            variance = variance + trials.variance(_at, states, by_state)
+            variance = variance + self._sensitivity(known).variance(_at, states, rows)
         labels: Any = {"index": self._dates[rows], "columns": pd.Index(columns, name=name)}
         return Rates(pd.DataFrame(affine.mean(states), **labels), pd.DataFrame(np.sqrt(variance), **labels))
 

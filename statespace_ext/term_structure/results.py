@@ -232,7 +232,8 @@ class ATSMResults(EstimatedFactors):
     @property
     def mean_reversion(self) -> pd.DataFrame:
         """Eigenvalues of K_P and K_Q from the slowest, with half-lives and periods in years."""
-        return tables.roots_table(self)
+        both = self.model.dynamics(self.params)
+        return tables.roots_of(both.K_P, both.pricing.K, both.period)
 
     def status_lines(self) -> list[str]:
         """Return the lines of `summary` about the fit."""

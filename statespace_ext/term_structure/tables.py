@@ -50,7 +50,7 @@ class Sensitivity:
     cov: Array
     by_state: Array
 
-    def variance(self, rate: Callable[[Array], Affine], states: Array, by_state: Array) -> Array:
+    def variance(self, rate: Callable[[Array], Affine], states: Array, rows: slice) -> Array:
         """
         Return the contribution of parameter uncertainty to the variance of rates A + B x, (n, m).
 
@@ -62,8 +62,8 @@ class Sensitivity:
             Function that maps a full parameter vector to A and B.
         states : ndarray, (n, k)
             The states x.
-        by_state : ndarray, (n, k, q)
-            The derivatives dx.
+        rows : slice
+            The rows of ``by_state`` with the derivatives dx.
         """
 
         def _joined(at: Array) -> Array:
@@ -73,7 +73,7 @@ class Sensitivity:
         moved = jacobian(_joined, self.params, self.steps, places=self.places)
         intercept, slope = moved[:, 0], moved[:, 1:]
         moves = intercept + np.einsum("nk,mkq->nmq", states, slope)
-        moves = moves + np.einsum("mk,nkq->nmq", rate(self.params).slope, by_state)
+        moves = moves + np.einsum("mk,nkq->nmq", rate(self.params).slope, self.by_state[rows])
         flat = moves.reshape(-1, len(self.places))
         added = np.where((flat != 0).any(axis=1), delta_errors(flat, self.cov) ** 2, 0.0)
         return added.reshape(moves.shape[:2])
@@ -157,12 +157,6 @@ def with_errors(
     return results._with_errors(lambda params: function(structural_values(results.model, params)))
 
 
-def roots_table(results: StateSpaceResults) -> pd.DataFrame:
-    """Return eigenvalues and half-lives of K under P and Q."""
-    values = structural_values(results.model, np.asarray(results.params, dtype=float))
-    return roots_of(values["K_P"], values["K_Q"], results.model.panel.period)
-
-
 def roots_of(K_P: Array, K_Q: Array, step: float | None) -> pd.DataFrame:
     """Return a table of `mean_reversion` of two matrices."""
     parts = {"P": mean_reversion(K_P, step), "Q": mean_reversion(K_Q, step)}
@@ -180,7 +174,7 @@ def mean_reversion_table(results: StateSpaceResults) -> pd.DataFrame:
 
     Multiple roots have no derivative, so their standard errors are NaN. So are those of infinite half-lives.
     """
-    out, step = roots_table(results), results.model.panel.period
+    out, step = results.mean_reversion, results.model.panel.period
 
     def _real_and_half(values: Mapping[str, Array]) -> Array:
         both = [mean_reversion(values[f"K_{measure}"], step)[:, [0, 2]] for measure in "PQ"]
