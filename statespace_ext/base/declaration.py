@@ -229,8 +229,7 @@ class Declared(Mixin):
         rows = {}
         for key, block in self.layout.blocks.items():
             shape = block.at(np.zeros(len(block.names))).shape
-            if 0 not in shape:
-                rows[key] = (" x ".join(map(str, shape)), len(block.names), shown(block.names, 4))
+            rows[key] = (" x ".join(map(str, shape)), len(block.names), shown(block.names, 4))
         table = pd.DataFrame.from_dict(rows, orient="index", columns=["shape", "free", "parameters"])
         return page(type(self).__name__, repr(self), {"": table})
 
