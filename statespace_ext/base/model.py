@@ -264,6 +264,14 @@ class StateSpaceModel(Declared, Fitting[R], Derivatives, OutOfSample, Labelled, 
         for key in sorted(layout.covariances & set(layout.blocks)):
             check_covariance(layout.blocks[key], key)
 
+    def transform_params(self, unconstrained: Array) -> Array:
+        """Return the vector unchanged, since the parameters are the variances and covariances themselves."""
+        return self.layout.vector(unconstrained)
+
+    def untransform_params(self, constrained: Array) -> Array:
+        """Return the vector unchanged."""
+        return self.layout.vector(constrained)
+
     def update(
         self,
         params: object,
