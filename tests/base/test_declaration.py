@@ -324,3 +324,16 @@ def test_transforms_take_parameters_by_name_and_check_them():
         for wrong in (params[:-1], params[None], params + 1j, params * np.nan):
             with pytest.raises(sse.ParameterError):
                 transform(wrong)
+
+
+@pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
+def test_a_subclass_that_overrides_smooth_gets_the_name_of_the_covariance():
+    class Noted(Cycle):
+        def smooth(self, params, *args, cov_type=None, **kwargs):
+            self.noted = cov_type
+            return super().smooth(params, *args, cov_type=cov_type, **kwargs)
+
+    model = Noted(Y)
+    for given, want in ((None, "oim"), ("none", "none")):
+        model.fit(cov_type=given)
+        assert model.noted == want
