@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Size = tuple[float, float]
+"""Width and height in inches."""
 LINE, BAND, CONSTANT, ZERO = "#0072B2", "#56B4E9", "#D55E00", "0.6"
 """Colours that readers with red-green colour blindness can distinguish."""
 _FIRST_YEAR, _LAST_YEAR = 1500, 2200
 """Whole numbers in this range count as years on an axis."""
 
 
-def new_figure(fig: Figure | None, figsize: tuple[float, float] | None, default: tuple[float, float]) -> Any:
+def new_figure(fig: Figure | None, figsize: Size | None, default: Size) -> Any:
     """
     Return the given figure, or a new one.
 
@@ -59,6 +61,24 @@ def new_figure(fig: Figure | None, figsize: tuple[float, float] | None, default:
             "figsize must be two positive numbers", got=repr(size), expected="(width, height) in inches"
         )
     return plt.figure(figsize=size, layout="constrained")
+
+
+def panel_grid(
+    fig: Any, figsize: Any, count: int, panel: Size, margin: float = 0.6, most: int = 3, **shared: Any
+) -> tuple[Any, Any]:
+    """
+    Return a figure and its panels (rows, columns), of which only the first ``count`` are there.
+
+    There are at most ``most`` columns. A new figure has by default the size of the panels, with a ``margin``
+    for the legend above them.
+    """
+    columns = min(count, most)
+    rows = -(-count // columns)
+    fig = new_figure(fig, figsize, (max(panel[0] * columns, 4.5), panel[1] * rows + margin))
+    axes = fig.subplots(rows, columns, squeeze=False, **shared)
+    for axis in axes.ravel()[count:]:
+        axis.remove()
+    return fig, axes
 
 
 _GIVEN = "given the parameters"
@@ -179,7 +199,7 @@ def plot_factors(
     se: pd.DataFrame,
     *,
     fig: Figure | None = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: Size | None = None,
     alpha: float = 0.05,
     units: Sequence[str] | None = None,
     band: str = _GIVEN,
@@ -219,9 +239,6 @@ def plot_factors(
     return fig
 
 
-_MOST_COLUMNS = 3
-
-
 def plot_forecast(
     observed: pd.DataFrame,
     mean: pd.DataFrame,
@@ -230,7 +247,7 @@ def plot_forecast(
     levels: Sequence[float],
     band: str,
     fig: Figure | None = None,
-    figsize: tuple[float, float] | None = None,
+    figsize: Size | None = None,
 ) -> Figure:
     """
     Plot observations and forecasts with intervals of several coverages, one panel for each series.
@@ -253,10 +270,7 @@ def plot_forecast(
     matplotlib.figure.Figure
     """
     names = list(observed.columns)
-    columns = min(len(names), _MOST_COLUMNS)
-    rows = -(-len(names) // columns)
-    fig = new_figure(fig, figsize, (max(3.6 * columns, 6.0), 2.4 * rows + 0.9))
-    axes = fig.subplots(rows, columns, squeeze=False)
+    fig, axes = panel_grid(fig, figsize, len(names), (max(3.6, 6.0 / len(names)), 2.4), 0.9)
     for axis, name in zip(axes.ravel(), names, strict=False):
         places, label = time_axis(axis, observed.index)
         _fan(axis, places, observed[name].to_numpy(), mean[name].to_numpy(), se[name].to_numpy(), levels)
@@ -266,8 +280,6 @@ def plot_forecast(
         axis.set_xlabel(label, fontsize="small")
         plain_panel(axis)
         few_dates(axis)
-    for axis in axes.ravel()[len(names) :]:
-        axis.remove()
     handles, labels = entries(axes)
     labels = [f"{text}, {band}" if text.endswith("intervals") else text for text in labels]
     legend_above(fig, handles, labels, 2)

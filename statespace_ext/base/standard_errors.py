@@ -19,7 +19,6 @@ from ..inference.information import (
     MOST,
     CovType,
     ParamsCov,
-    Scored,
     cov_type_of,
     innovations_information,
     inverse_columns,
@@ -408,7 +407,7 @@ _NEGLIGIBLE = 1e-6
 
 
 def reduced_rank_cov(
-    model: Scored, layout: ParameterLayout, params: Array, key: str, others: IntArray, steps: Array
+    model: Any, layout: ParameterLayout, params: Array, key: str, others: IntArray, steps: Array
 ) -> Array | None:
     """
     Return the covariance of the other estimates if an unstructured block is singular.
@@ -419,7 +418,7 @@ def reduced_rank_cov(
 
     Parameters
     ----------
-    model : Scored
+    model : StateSpaceModel
         A model with an exact score.
     layout : ParameterLayout
         The layout of all parameters.

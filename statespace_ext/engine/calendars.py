@@ -367,7 +367,9 @@ def _inferred(read: Any) -> Any:
 
 def _same_freq(own: Any, freq: Any, read: Any) -> bool:
     with suppress(TypeError, ValueError):
-        return bool(type(read)([], freq=freq).freq == own)
+        if isinstance(read, pd.PeriodIndex):
+            return bool(pd.PeriodIndex([], freq=freq).freq == own)
+        return bool(pd.tseries.frequencies.to_offset(freq) == own)
     return False
 
 
@@ -442,7 +444,10 @@ def _is_number(label: object) -> bool:
 
 def _place(index: pd.Index, key: Any, side: str) -> int:
     """Return the first or last position of a label, or of the labels within a period such as a year."""
-    places = np.atleast_1d(np.arange(len(index))[index.get_loc(key)])
+    at = index.get_loc(key)
+    if isinstance(at, slice):  # empty for a period without labels between two of them
+        return int(at.start if side == "first" else at.stop - 1)
+    places = np.flatnonzero(at) if isinstance(at, np.ndarray) else np.atleast_1d(at)
     return int(places[0 if side == "first" else -1])
 
 

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy.linalg.lapack import dtrtri
 
-from ..em.steady_state import blocks, inverse
-from ..numerics.linear_algebra import Array, by_diagonal, diagonal_like, is_diagonal
+from ..em.steady_state import blocks, cholesky_factor, inverse
+from ..numerics.linear_algebra import Array, by_diagonal, is_diagonal
 from .system import System
 
 if TYPE_CHECKING:
@@ -169,11 +169,7 @@ def standardized_errors(errors: Array, design: Array, covs: Array) -> Array:
 
 def _precision(cov: Array) -> Array:
     """Return H^{-1}; LinAlgError where H is nearly singular."""
-    if is_diagonal(cov):
-        if not np.all(np.diag(cov) > 0.0):
-            raise np.linalg.LinAlgError("obs_cov is singular")
-        return diagonal_like(cov, 1.0 / np.diag(cov))
-    precision = inverse(np.linalg.cholesky(cov))
+    precision = inverse(cholesky_factor(cov))
     if np.any(_NEARLY_SINGULAR * np.diag(cov) * np.diag(precision) > 1.0):
         raise np.linalg.LinAlgError("obs_cov is nearly singular")
     return precision

@@ -12,7 +12,6 @@ from statsmodels.tsa.statespace.kalman_filter import SOLVE_CHOLESKY, KalmanFilte
 
 from ..exceptions import ParameterError
 from ..numerics.linear_algebra import Array
-from .system import is_regular
 
 VERSION = tuple(int(part) for part in statsmodels.__version__.split(".")[:2])
 
@@ -35,9 +34,9 @@ def univariate_is_wrong() -> bool:
 
 def require_factorable(obs_cov: Array) -> None:
     """
-    Reject a singular H that is not diagonal, before statsmodels 0.15.0, with an exact-diffuse start.
+    Reject a zero pivot of an H that is not diagonal, before statsmodels 0.15.0, with an exact-diffuse start.
 
-    Its factorisation H = L D L' then divides by a zero pivot in compiled code, which can end the process.
+    Its factorisation H = L D L' then divides by zero in compiled code, which can end the process.
 
     Parameters
     ----------
@@ -52,13 +51,28 @@ def require_factorable(obs_cov: Array) -> None:
     if VERSION >= (0, 15) or not np.any(obs_cov[~np.eye(len(obs_cov), dtype=bool)]):
         return
     each = obs_cov[None] if obs_cov.ndim == 2 else np.moveaxis(obs_cov, 2, 0)
-    if not all(is_regular(H) for H in each):
+    if any(_has_zero_pivot(H) for H in each):
         raise ParameterError(
             "statsmodels before 0.15.0 fails on an exact-diffuse start with a singular obs_cov that is not "
             "diagonal",
             got=f"statsmodels {statsmodels.__version__}",
             remedy='Install statsmodels>=0.15.0, or use initialization="approximate_diffuse".',
         )
+
+
+def _has_zero_pivot(H: Array) -> bool:
+    """Return whether elimination meets a zero before the last row, in the order of statsmodels."""
+    rows, pivots = np.array(H), np.zeros(len(H))
+    for j in range(len(H)):
+        left = rows[j, :j] * pivots[:j]
+        pivots[j] = rows[j, j]
+        for i in range(j):
+            pivots[j] -= rows[j, i] * left[i]
+        if pivots[j] == 0.0 and rows[j, j] > 0.0 and j < len(H) - 1:
+            return True
+        if pivots[j] != 0.0:
+            rows[j + 1 :, j] = (rows[j + 1 :, j] - rows[j + 1 :, :j] @ left) / pivots[j]
+    return False
 
 
 @contextmanager

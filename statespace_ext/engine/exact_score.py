@@ -24,7 +24,7 @@ from ..numerics.differences import central_differences, jacobian, nan_outside
 from ..numerics.linear_algebra import NOT_HERE, Array, quiet, symmetrize
 from ..params.layout import real_array
 from .arguments import truth
-from .filter_conditions import without_skips
+from .filter_conditions import follows_matrices, without_skips
 from .model_score import ModelScore, called, overrides, whitened_lbfgs, whitening
 from .representation import Mixin, forget_compiled, own_representation, preserved
 from .system import require_likelihood
@@ -131,7 +131,8 @@ def exact_score(
     params = np.atleast_1d(real_array(params, "params"))
     transformed = truth(transformed, "transformed")
     includes_fixed = truth(includes_fixed, "includes_fixed")
-    forget_compiled(model.ssm)  # a copied or unpickled one does not follow the matrices
+    if not follows_matrices(model.ssm):  # a copied or unpickled one; simulation smoothers need the others
+        forget_compiled(model.ssm)
     with preserved(model):
         options = {"transformed": transformed, "includes_fixed": includes_fixed}
         return _score(model, params, options, model.score)

@@ -52,6 +52,14 @@ def chandrasekhar_pass(ssm: KalmanFilter, mean: Array, cov: Array) -> float:
     return float(np.sum(by_period[ssm.loglikelihood_burn :]))
 
 
+def follows_matrices(ssm: KalmanFilter) -> bool:
+    """Return whether compiled objects hold the memory into which statsmodels writes new matrices."""
+    return all(
+        np.shares_memory(ssm._representations[prefix]["transition"], compiled.transition)
+        for prefix, compiled in ssm._statespaces.items()
+    )
+
+
 @contextmanager
 def without_skips(ssm: KalmanFilter) -> Iterator[None]:
     """
@@ -74,6 +82,8 @@ def has_skipped(ssm: KalmanFilter) -> bool:
         return False
     compiled = ssm._kalman_filters[ssm.prefix]
     terms = np.asarray(compiled.loglikelihood)
+    if len(terms) < ssm.nobs:  # their sum alone is kept
+        return True
     first = max(ssm.loglikelihood_burn, compiled.nobs_diffuse)
     seen = np.asarray(ssm._statespaces[ssm.prefix].nmissing) == 0
     return not np.all(terms[first:][seen[first:]])

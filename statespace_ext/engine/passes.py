@@ -241,6 +241,10 @@ class CollapsedPass:
         if is_diagonal(H):
             sds = np.sqrt(np.diag(H))[:, None]
             return standardized_errors((errors / sds).T, Z / sds, covs).T
+        if not np.isnan(errors).any():
+            factor = np.linalg.cholesky(H)
+            white, Z = (solve_triangular(factor, value, lower=True) for value in (errors, Z))
+            return standardized_errors(white.T, Z, covs).T
         out = np.full(errors.shape, np.nan)
         for t, P in enumerate(covs):
             o = np.flatnonzero(~np.isnan(errors[:, t]))

@@ -36,11 +36,16 @@ class Filtered:
         These coordinates, where they are not those of the model.
     predicted, predicted_cov : ndarray
         a_t (k, n) and P_t (k, k, n).
+    gain, forecast_cov : ndarray or None
+        K_t (k, p, n) and F_t (p, p, n); None if a row is incomplete, or the filter took the series
+        one by one, so that they are not those of y_t.
     """
 
     system: System
     predicted: Array
     predicted_cov: Array
+    gain: Array | None = None
+    forecast_cov: Array | None = None
     axes: Axes | None = None
 
 
@@ -322,6 +327,7 @@ class Smoother:
         cov = np.asarray(back.smoothed_state_cov)
         adjoint = np.asarray(back.scaled_smoothed_estimator)
         adjoint_cov = np.asarray(back.scaled_smoothed_estimator_cov)
+        whole = not self.incomplete and not np.any(run.univariate_filter)
         smoothed = Smoothed(
             llf=float(np.sum(np.asarray(run.loglikelihood))),
             mean=np.asarray(back.smoothed_state)[:, :n],
@@ -336,6 +342,8 @@ class Smoother:
             system,
             predicted=np.asarray(run.predicted_state)[:, :n],
             predicted_cov=np.asarray(run.predicted_state_cov)[:, :, :n],
+            gain=np.asarray(run.kalman_gain) if whole else None,
+            forecast_cov=np.asarray(run.forecast_error_cov) if whole else None,
         )
 
     def start_of(self, system: System) -> Start:

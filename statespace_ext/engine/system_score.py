@@ -325,9 +325,9 @@ def _state_noise(system: System, r: Array, N: Array, needed: frozenset[str]) -> 
     """Return the derivatives by Q and R."""
     if not needed & {"state_cov", "selection"}:
         return {}
-    R, Q = over_time(system.selection, slice(None)), over_time(system.state_cov, slice(None))
     whole = system.selection.ndim == system.state_cov.ndim == 2
-    by_noise = (_chain(r[:, :, None], r[:, None, :], whole) - _each(N, whole)) @ R
+    R, Q = over_time(system.selection, slice(None)), over_time(system.state_cov, slice(None))
+    by_noise = (_moment(r, r, whole) - _each(N, whole)) @ R
     terms = {"state_cov": 0.5 * np.swapaxes(R, 1, 2) @ by_noise, "selection": by_noise @ Q}
     return {name: _as_given(terms[name], getattr(system, name)) for name in needed & terms.keys()}
 
@@ -344,9 +344,24 @@ def summed(derivative: Array) -> Array:
     return derivative.sum(axis=2) if derivative.ndim == 3 else derivative
 
 
+def _led(transition: Array, matrix: Array) -> Array:
+    """Return T_t M_t, without the product where T is the identity (random walks)."""
+    if len(transition) == 1 and np.array_equal(transition[0], np.eye(transition.shape[1])):
+        return matrix
+    return transition @ matrix
+
+
+def _moment(left: Array, right: Array, whole: bool) -> Array:
+    """Return a_t b_t' by period or, as one, their sum over time."""
+    return (left.T @ right)[None] if whole else left[:, :, None] * right[:, None, :]
+
+
 def _chain(left: Array, right: Array, whole: bool) -> Array:
     """Return A_t B_t by period or, as one, their sum over time, which is one product."""
-    return np.tensordot(left, right, ((0, 2), (0, 1)))[None] if whole else left @ right
+    if not whole:
+        return left @ right
+    flat = left.transpose(1, 0, 2).reshape(left.shape[1], -1)
+    return np.asarray(flat @ right.reshape(-1, right.shape[2]))[None]
 
 
 def _each(matrices: Array, whole: bool) -> Array:
@@ -361,47 +376,60 @@ def _later_periods(
 
     Those by a constant matrix have one element over time, their sum.
     """
-    r, N = smoothed.adjoint.T[:, :, None], smoothed.adjoint_cov.transpose(2, 0, 1)
+    r, N = np.array(smoothed.adjoint.T), smoothed.adjoint_cov.transpose(2, 0, 1)
     index = slice(len(smoother.endog) - len(r), None)
     inverse, scaled, K, ZP, weighted = _gains(smoother, system, filtered, index)
-    Kt, xhat = np.swapaxes(K, 1, 2), smoothed.mean.T[:, None, :]
-    u, KN = scaled - Kt @ r, Kt @ N
-    out: dict[str, Array] = {"obs_intercept": u[:, :, 0]} if "obs_intercept" in needed else {}
-    if "obs_cov" in needed:
-        whole = system.obs_cov.ndim == 2
-        moments = _chain(u, np.swapaxes(u, 1, 2), whole)
-        out["obs_cov"] = 0.5 * (moments - _each(inverse, whole) - _chain(KN, K, whole))
+    Kt, xhat = np.swapaxes(K, 1, 2), smoothed.mean.T
+    u = np.squeeze(scaled - Kt @ r[:, :, None], 2)
+    KN = Kt @ N if needed & {"obs_cov", "design"} else K
+    LP = K
     if needed & {"design", "transition"}:
         P = filtered.predicted_cov.transpose(2, 0, 1)
-        LP = over_time(system.transition, index) @ P - K @ ZP
+        LP = _led(over_time(system.transition, index), P) - K @ ZP
+    out: dict[str, Array] = {"obs_intercept": u} if "obs_intercept" in needed else {}
+    if "obs_cov" in needed:
+        whole = system.obs_cov.ndim == 2
+        out["obs_cov"] = 0.5 * (_moment(u, u, whole) - _each(inverse, whole) - _chain(KN, K, whole))
     if "design" in needed:
         whole = system.design.ndim == 2
-        out["design"] = _chain(u, xhat, whole) - _each(weighted, whole) + _chain(KN, LP, whole)
+        out["design"] = _moment(u, xhat, whole) - _each(weighted, whole) + _chain(KN, LP, whole)
     if "transition" in needed:
         whole = system.transition.ndim == 2
-        out["transition"] = _chain(r, xhat, whole) - _chain(N, LP, whole)
+        out["transition"] = _moment(r, xhat, whole) - _chain(N, LP, whole)
     return out
 
 
 def _gains(
     smoother: Smoother, system: System, filtered: Filtered, index: slice
 ) -> tuple[Array, Array, Array, Array, Array]:
+    """Return F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t, zero for missing elements."""
+    P = filtered.predicted_cov.transpose(2, 0, 1)
+    Z, T = over_time(system.design, index), over_time(system.transition, index)
+    forecast = np.squeeze(Z @ filtered.predicted.T[:, :, None], 2)
+    v = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index] - forecast
+    if filtered.gain is not None and filtered.forecast_cov is not None:
+        inverse = np.linalg.inv(filtered.forecast_cov.transpose(2, 0, 1))
+        ZP = Z @ P
+        return inverse, inverse @ v[:, :, None], filtered.gain.transpose(2, 0, 1), ZP, inverse @ ZP
+    missing = smoother.missing[index]
+    v, Z = np.where(missing, 0.0, v), Z * ~missing[:, :, None]
+    ZP = Z @ P
+    inverse, scaled, weighted = _solved(ZP, Z, over_time(system.obs_cov, index), v[:, :, None], missing)
+    return inverse, scaled, _led(T, np.swapaxes(weighted, 1, 2)), ZP, weighted
+
+
+def _solved(ZP: Array, Z: Array, H: Array, v: Array, missing: Array) -> tuple[Array, Array, Array]:
     """
-    Return F_t^{-1}, F_t^{-1} v_t, K_t, Z_t P_t and F_t^{-1} Z_t P_t, zero for missing elements.
+    Return F_t^{-1}, F_t^{-1} v_t and F_t^{-1} Z_t P_t, zero in rows of missing elements, as those of Z_t are.
 
     Products with the inverse would lose the digits of a large P_t twice.
     """
-    seen = ~smoother.missing[index]
+    seen = ~missing
     both = seen[:, :, None] & seen[:, None, :]
-    Z, T = over_time(system.design, index) * seen[:, :, None], over_time(system.transition, index)
-    ZP = Z @ filtered.predicted_cov.transpose(2, 0, 1)
-    y = (smoother.endog - np.atleast_2d(system.obs_intercept.T))[index]
-    v = np.where(seen, y, 0.0)[:, :, None] - Z @ filtered.predicted.T[:, :, None]
-    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, over_time(system.obs_cov, index), 0.0)
-    p = seen.shape[1]
-    F[:, np.arange(p), np.arange(p)] += ~seen
+    F = ZP @ np.swapaxes(Z, 1, 2) + np.where(both, H, 0.0)
+    diagonal = np.arange(F.shape[1])
+    F[:, diagonal, diagonal] += missing
+    p = len(diagonal)
     right = np.concatenate([np.broadcast_to(np.eye(p), F.shape), v, ZP], axis=2)
     out = np.linalg.solve(F, right)
-    weighted = out[:, :, p + 1 :]
-    K = T @ np.swapaxes(weighted, 1, 2)
-    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], K, ZP, weighted
+    return np.where(both, out[:, :, :p], 0.0), out[:, :, p : p + 1], out[:, :, p + 1 :]

@@ -12,7 +12,7 @@ import numpy as np
 from statsmodels.base import optimizer
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
-from ..exceptions import ConvergenceWarning, StateSpaceError, warn
+from ..exceptions import ConvergenceWarning, ParameterError, StateSpaceError, warn
 from ..numerics.linear_algebra import NOT_HERE, Array
 from .filter_conditions import has_skipped, without_skips
 from .representation import preserved
@@ -243,4 +243,8 @@ class Trials:
             inside = np.where(moving, share * start, start)
             if self._radius(inside) < 1.0:
                 return inside
-        return start  # where an error says what is wrong
+        raise ParameterError(
+            "The start values of the model have no stationary start",
+            got=f"a root of modulus {self._radius(start):.6g}",
+            remedy="Pass start_params with the roots of the transition inside the unit circle.",
+        )

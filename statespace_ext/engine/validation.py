@@ -159,7 +159,9 @@ def _as_floats(data: Any, name: str) -> Array:
     frame = data.to_frame() if isinstance(data, pd.Series) else data
     if isinstance(frame, pd.DataFrame):
         _check_columns(frame.columns, name)
-        bad = [str(column) for column, dtype in frame.dtypes.items() if dtype.kind not in allowed]
+        kinds = allowed + "O"  # decimal numbers of an extension type have the kind of objects
+        right = frame.dtypes.map(lambda dtype: pd.api.types.is_numeric_dtype(dtype) and dtype.kind in kinds)
+        bad = [str(column) for column in frame.columns[~right.to_numpy(dtype=bool)]]
         if bad:
             raise _not_numbers(name, f"columns {shown(bad)} of type {shown(frame.dtypes)}")
         return np.array(frame.to_numpy(dtype=float, na_value=np.nan), order="C")

@@ -235,13 +235,7 @@ class EstimationProblem:
         return None if found is None else found[np.ix_(self._free, self._free)]
 
 
-SCIPY_METHODS = {
-    "lbfgs": "L-BFGS-B",
-    "bfgs": "BFGS",
-    "cg": "CG",
-    "nm": "Nelder-Mead",
-    "powell": "Powell",
-}
+SCIPY_METHODS = {"lbfgs": "L-BFGS-B", "bfgs": "BFGS", "cg": "CG", "nm": "Nelder-Mead", "powell": "Powell"}
 OPTIONS = {
     "lbfgs": ("maxcor", "ftol", "gtol", "maxfun", "maxls"),
     "bfgs": ("gtol", "norm", "xrtol"),

@@ -19,7 +19,7 @@ from ..engine.system import MATRICES
 from ..exceptions import DataError, SpecificationError, UnsupportedError
 from ..numerics.incomplete_rows import at
 from ..numerics.linear_algebra import Array, quiet, rotate_system
-from ..plots import BAND, CONSTANT, LINE, entries, legend_above, new_figure
+from ..plots import BAND, CONSTANT, LINE, Size, entries, legend_above, panel_grid
 from .many import (
     FAILURES,
     Failure,
@@ -173,7 +173,7 @@ def symmetric_square_root(covs: Array) -> Array:
 
 _METHODS: dict[str, type[Parametric | Innovations]] = {"parametric": Parametric, "innovations": Innovations}
 _FEWEST = 2
-_MOST_PANELS, _MOST_COLUMNS = 12, 4
+_MOST_PANELS = 12
 _TINY = 1e-300
 
 
@@ -293,7 +293,7 @@ class Bootstrap(Displayed):
         self,
         params: str | Sequence[str] | None = None,
         fig: Figure | None = None,
-        figsize: tuple[float, float] | None = None,
+        figsize: Size | None = None,
         *,
         alpha: float = 0.05,
         method: str = "basic",
@@ -319,10 +319,7 @@ class Bootstrap(Displayed):
         everything = list(self.params.columns)
         names = everything[:_MOST_PANELS] if params is None else names_among(params, everything, "params")
         intervals = self.conf_int(alpha, method)[["lower", "upper"]]
-        columns = min(len(names), _MOST_COLUMNS)
-        rows = -(-len(names) // columns)
-        fig = new_figure(fig, figsize, (max(2.9 * columns, 4.5), 2.1 * rows + 0.6))
-        axes = fig.subplots(rows, columns, squeeze=False)
+        fig, axes = panel_grid(fig, figsize, len(names), (2.9, 2.1), most=4)
         for axis, name in zip(axes.ravel(), names, strict=False):
             values = self.params[name].dropna().to_numpy()
             bins = min(40, max(8, int(2 * len(values) ** (1 / 3))))
@@ -335,9 +332,7 @@ class Bootstrap(Displayed):
             axis.set_yticks([])
             axis.tick_params(labelsize="small")
             axis.spines[["top", "right", "left"]].set_visible(False)
-        for axis in axes.ravel()[len(names) :]:
-            axis.remove()
-        legend_above(fig, *entries(axes), 3 if columns > 1 else 1)
+        legend_above(fig, *entries(axes), 3 if len(names) > 1 else 1)
         return fig
 
 

@@ -135,11 +135,7 @@ class Profile(Displayed):
 
 
 def profile(
-    res: Any,
-    param: str,
-    grid: object = None,
-    level: float = 0.95,
-    n_jobs: int | None = None,
+    res: Any, param: str, grid: object = None, level: float = 0.95, n_jobs: int | None = None
 ) -> Profile:
     r"""
     Compute the profile likelihood of a parameter and its confidence interval.

@@ -17,7 +17,7 @@ from ..engine.arguments import names_among, options_of, positive_integer, truth
 from ..engine.system import has_part
 from ..exceptions import SpecificationError
 from ..numerics.linear_algebra import Array
-from ..plots import CONSTANT, draw_path, entries, few_dates, legend_above, new_figure
+from ..plots import CONSTANT, Size, draw_path, entries, few_dates, legend_above, panel_grid
 from .many import (
     applied,
     data_of,
@@ -33,10 +33,6 @@ from .records import FitRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-_MOST_COLUMNS = 3
-_PANEL = (3.4, 2.1)
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,7 +76,7 @@ class RollingFit(Displayed):
         self,
         names: list[str] | None = None,
         fig: Figure | None = None,
-        figsize: tuple[float, float] | None = None,
+        figsize: Size | None = None,
         alpha: float = 0.05,
     ) -> Figure:
         """
@@ -103,19 +99,14 @@ class RollingFit(Displayed):
         """
         names = names_among(names, self.params, "names")
         lines = {} if self.full_sample is None else dict(self.full_sample)
-        columns = min(len(names), _MOST_COLUMNS)
-        rows = -(-len(names) // columns)
-        fig = new_figure(fig, figsize, (max(_PANEL[0] * columns, 4.5), _PANEL[1] * rows + 0.6))
-        axes = np.ravel(fig.subplots(rows, columns, sharex=True, squeeze=False))
-        for axis, name in zip(axes, names, strict=False):
+        fig, axes = panel_grid(fig, figsize, len(names), (3.4, 2.1), sharex=True)
+        for axis, name in zip(axes.ravel(), names, strict=False):
             draw_path(axis, self.params[name], self.bse[name], alpha, "window", "window by window")
             if name in lines:
                 axis.axhline(lines[name], color=CONSTANT, linewidth=1.0, linestyle="--", label="whole sample")
             axis.set_title(name, fontsize="small", loc="left")
             few_dates(axis)
-        for axis in axes[len(names) :]:
-            axis.set_visible(False)
-        for axis in axes[max(0, len(names) - columns) : len(names)]:  # the lowest panel of each column
+        for axis in axes.ravel()[: len(names)][-axes.shape[1] :]:  # the lowest panel of each column
             axis.tick_params(labelbottom=True)
         legend_above(fig, *entries(axes), 3)
         return fig

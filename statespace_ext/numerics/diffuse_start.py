@@ -200,12 +200,7 @@ def _determined(states: Array, cov: Array, solution: Solution) -> tuple[Array, A
 
 
 def first_rows(
-    periods: Iterable[Period],
-    mean: Array,
-    cov: Array,
-    directions: Array,
-    k_endog: int,
-    least: float,
+    periods: Iterable[Period], mean: Array, cov: Array, directions: Array, k_endog: int, least: float
 ) -> FirstRows:
     """
     Run the filter given delta.

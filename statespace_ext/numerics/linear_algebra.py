@@ -194,6 +194,8 @@ def _radius(elements: bytes, k: int) -> float:
 
 _SQUARINGS = 8
 """Number of squarings up to which the norm of a power costs less than the eigenvalues."""
+_DIVERGED = 1e100
+"""Squared norm of a power of a matrix above which the next one may overflow."""
 
 
 def is_stable(transition: Array) -> bool:
@@ -202,13 +204,21 @@ def is_stable(transition: Array) -> bool:
 
     It is if a power of T has a small norm. Otherwise the eigenvalues decide.
     """
-    power = transition
-    with quiet():
-        for _ in range(_SQUARINGS):
-            if np.vdot(power, power) < 0.25:
-                return True
-            power = power @ power
-    return spectral_radius(transition) < STABILITY_LIMIT
+    return _has_small_power(np.array(transition, dtype=float).tobytes(), len(transition)) or (
+        spectral_radius(transition) < STABILITY_LIMIT
+    )
+
+
+@lru_cache(maxsize=8)
+def _has_small_power(elements: bytes, k: int) -> bool:
+    """Return whether the norm of a power of T is below 1/2; an M-step asks it of the same matrix."""
+    power = np.frombuffer(elements).reshape(k, k)
+    for _ in range(_SQUARINGS):
+        size = np.vdot(power, power)
+        if size < 0.25 or not size < _DIVERGED:
+            return bool(size < 0.25)
+        power = power @ power
+    return False
 
 
 def is_positive_definite(matrix: Array) -> bool:
@@ -270,7 +280,10 @@ def gram(rows: Array) -> Array:
 
 def solve(matrix: Array, rhs: Array) -> Array:
     """Return M^{-1} B for one square matrix and two-dimensional B: `numpy.linalg.solve` with fewer checks."""
-    return solve_and_log_det(matrix, rhs)[0]
+    _, _, solution, failed = dgesv(matrix, rhs)
+    if failed:
+        raise np.linalg.LinAlgError("Singular matrix")
+    return np.asarray(solution)
 
 
 def solve_and_log_det(matrix: Array, rhs: Array) -> tuple[Array, float]:

@@ -42,10 +42,10 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
     """
     Solve P = T P T' + W, or the adjoint equation P = T' P T + W.
 
-    A few states take one linear system for all elements, more of them some doublings, whose solution is put
-    into the equation. Where it does not fit to rounding, as for a transition that is not stable, scipy solves
-    it. The factors of the linear system, and the powers of doubling, are computed once for both equations at
-    a T.
+    A few states take one linear system for all elements. For a diagonal T each element of P has its own
+    equation. Another stable matrix takes some doublings. The last two solutions are put into the equation.
+    Where one does not fit to rounding, as for a transition that is not stable, scipy solves it. The factors
+    of the linear system, and the powers of doubling, are computed once for both equations at a T.
 
     Parameters
     ----------
@@ -61,9 +61,10 @@ def stationary_covariance(transition: Array, selected_cov: Array, adjoint: bool 
         return few
     step = transition.T if adjoint else transition
     with quiet():
-        cov = _by_doubling(transition, selected_cov, adjoint)
-        if cov is not None and stationarity_error(cov, step, selected_cov) <= _ROUNDING:
-            return cov
+        for solution in (_of_diagonal, _by_doubling):
+            cov = solution(transition, selected_cov, adjoint)
+            if cov is not None and stationarity_error(cov, step, selected_cov) <= _ROUNDING:
+                return cov
     each = selected_cov.reshape(-1, *step.shape)
     solutions = np.array([scipy.linalg.solve_discrete_lyapunov(step, W) for W in each])
     return symmetrize(solutions.reshape(selected_cov.shape))
@@ -122,6 +123,14 @@ def stationarity_error(cov: Array, transition: Array, selected_cov: Array) -> fl
     with quiet():
         largest = float((error / np.where(error == 0.0, 1.0, size)).max(initial=0.0))
     return largest if math.isfinite(largest) else np.inf
+
+
+def _of_diagonal(transition: Array, selected_cov: Array, adjoint: bool) -> Array | None:
+    """Solve P = T P T' + W for a diagonal T, which is its own adjoint."""
+    phi = transition.diagonal()
+    if np.count_nonzero(transition) != np.count_nonzero(phi):
+        return None
+    return symmetrize(selected_cov / (1.0 - np.outer(phi, phi)))
 
 
 def _of_few(transition: Array, selected_cov: Array, adjoint: bool) -> Array | None:
@@ -241,6 +250,8 @@ def stationary_vjp(
 
 _CONVERGED = 1e-14
 """Change of an element, relative to the square roots of its diagonal ones, below which it has converged."""
+_LARGE_START = 1e3
+"""Start (in units of the noise that damps it) from which the first steps are taken one by one."""
 CONSISTENT = 1e-12
 """Largest difference, relative as above, between the path and one step of the recursion from each value."""
 POLISHES = 6
@@ -312,17 +323,29 @@ def riccati_paths(recursions: list[Riccati], length: int) -> list[RiccatiPath]:
     LinAlgError
         Where rounding spoils the doubling, which is compared with the recursion.
     """
+    first = [_first_steps(recursion, length) for recursion in recursions]
     paths = _doubled(
         np.array([recursion.A for recursion in recursions]),
         np.array([recursion.C for recursion in recursions]),
         np.array([recursion.square_root.T @ recursion.square_root for recursion in recursions]),
-        np.array([recursion.start for recursion in recursions]),
+        np.array([steps[-1] for steps in first]),
         length,
     )
     return [
-        _consistent(recursion, path[: _converged_after(path)][:length])
-        for recursion, path in zip(recursions, paths, strict=True)
+        _consistent(recursion, np.concatenate([steps[:-1], path[: _converged_after(path)]])[:length])
+        for recursion, steps, path in zip(recursions, first, paths, strict=True)
     ]
+
+
+def _first_steps(recursion: Riccati, length: int) -> Array:
+    """Return X_1 and, where it is large, the values until it has come down."""
+    A, C, square_root, start = recursion
+    out = start[None]
+    while len(out) < min(length, len(A) + 2) and (
+        np.sum((square_root @ out[-1]) * square_root, axis=1).max() > _LARGE_START
+    ):
+        out = np.concatenate([out, symmetrize(A @ _step(out[-1:], square_root).damped @ A.T + C)])
+    return out
 
 
 def _consistent(recursion: Riccati, path: Array) -> RiccatiPath:

@@ -88,13 +88,13 @@ def unit_band(M: Array, count: int) -> Array:
     return out.reshape(count * k, 2 * k).T
 
 
-_WORTHWHILE = 3000
-"""Number of elements from which blocks are faster than one banded matrix."""
+_WORTHWHILE, _MOST_STATES = 3000, 32
+"""Number of elements from which blocks are faster than one banded matrix, and of states up to which."""
 
 
 def constant_recursion(M: Array, n: int) -> LinearRecursion | BlockRecursion:
     """Return the recursion a_{t+1} = u_{t+1} + M a_t over n periods, and its transpose."""
-    blocks = len(M) > 2 and n * len(M) >= _WORTHWHILE
+    blocks = 2 < len(M) <= _MOST_STATES and n * len(M) >= _WORTHWHILE
     return BlockRecursion(M, n) if blocks else LinearRecursion(M[None], n)
 
 
@@ -193,10 +193,7 @@ def chandrasekhar_loglike(
     """
     d, c = (each.reshape(len(each), -1) for each in (obs_intercept, state_intercept))
     forecast_covs, gains = _gains(len(endog), design, obs_cov, transition, cov, tolerance)
-    y, K = endog - d.T, np.array(gains)
-    inputs = by_period(y, np.swapaxes(K, 1, 2)) + c.T
-    recursion = LinearRecursion(transition - K @ design, len(y))
-    errors = y - recursion.forward(np.concatenate([mean[None], inputs[:-1]])) @ design.T
+    errors = _forecast_errors(endog - d.T, design, transition, c, np.array(mean), gains)
     factors = np.linalg.cholesky(np.array(forecast_covs))
     last = len(factors) - 1
     scaled = np.empty_like(errors)
@@ -234,3 +231,19 @@ def _gains(
         forecast_covs.append(forecast_cov)
         gains.append(kalman_gain)
     return forecast_covs, gains
+
+
+def _forecast_errors(
+    endog: Array, design: Array, transition: Array, state_intercept: Array, state: Array, gains: list[Array]
+) -> Array:
+    """Return y_t - d_t - Z a_t."""
+    errors = np.empty_like(endog)
+    moves = state_intercept.shape[1] > 1
+    constant = state_intercept[:, 0]
+    last = gains[-1]
+    for t, row in enumerate(endog):
+        error = row - design @ state
+        errors[t] = error
+        gain = gains[t] if t < len(gains) else last
+        state = transition @ state + gain @ error + (state_intercept[:, t] if moves else constant)
+    return errors

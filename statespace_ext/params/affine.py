@@ -426,9 +426,7 @@ class Regimes:
         return each.over(np.array([place[label] for label in labels]))
 
 
-def _one_after_another(
-    matrices: Sequence[AffineMatrix],
-) -> tuple[Array, dict[tuple[int, int, str], Array]]:
+def _one_after_another(matrices: Sequence[AffineMatrix]) -> tuple[Array, dict[tuple[int, int, str], Array]]:
     """Return the fixed part and the path of each coefficient over the periods of several matrices in turn."""
     ends = np.cumsum([matrix.fixed.shape[2] for matrix in matrices]).tolist()
     paths: dict[tuple[int, int, str], Array] = {}

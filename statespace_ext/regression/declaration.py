@@ -16,12 +16,7 @@ from ..params.affine import AffineMatrix, IntArray, affine_matrix, side_by_side
 from ..params.covariance import CommonVariance, Equicorrelated, Unstructured, structure_of
 from ..params.curved import CurvedMatrix
 from ..params.layout import ParameterLayout
-from ..params.parse import (
-    COVARIANCE_KEYWORDS,
-    covariance_namer,
-    parse_covariance,
-    unknown_keyword,
-)
+from ..params.parse import COVARIANCE_KEYWORDS, covariance_namer, parse_covariance, unknown_keyword
 from .coefficients import DYNAMICS, Coefficients
 
 if TYPE_CHECKING:

@@ -89,10 +89,7 @@ class RollingEvaluation(Displayed):
         return table.swaplevel().loc[pd.MultiIndex.from_product([series, METHODS])]
 
     def plot(
-        self,
-        loss: str = "log_score",
-        fig: Figure | None = None,
-        figsize: tuple[float, float] | None = None,
+        self, loss: str = "log_score", fig: Figure | None = None, figsize: tuple[float, float] | None = None
     ) -> Figure:
         """
         Plot the cumulative lead of the dynamic regression over the other methods, one panel for each series.

@@ -13,6 +13,7 @@ from ..plots import (
     CONSTANT,
     LINE,
     ZERO,
+    Size,
     band_label,
     draw_path,
     entries,
@@ -20,6 +21,7 @@ from ..plots import (
     legend_above,
     line_label,
     new_figure,
+    panel_grid,
     plot_factors,
 )
 from .dynamics import Affine
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLUMNS = 4
-_PANEL = (2.9, 2.0)
 _COLORS = (LINE, CONSTANT, "#009E73", "#CC79A7", "#E69F00")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), "-.", (0, (3, 1, 1, 1)))
 """Line styles, which differ in colour and dashes."""
@@ -53,7 +53,6 @@ def _band_words(rates: Rates, param_uncertainty: bool) -> str:
     return "uncertainty of the parameters included"
 
 
-Size = tuple[float, float]
 _GRID = 120
 
 
@@ -105,10 +104,7 @@ class Pictures(Forecasts):
         """Plot observed and fitted yields with the root mean square error, one panel for each maturity."""
         observed, fitted = self._yields, self.fitted_yields
         rmse = self.pricing_error_summary()["rmse"]
-        columns = min(len(rmse), _COLUMNS)
-        rows = -(-len(rmse) // columns)
-        fig = new_figure(fig, figsize, (_PANEL[0] * columns + 0.6, _PANEL[1] * rows + 0.7))
-        axes = fig.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        fig, axes = panel_grid(fig, figsize, len(rmse), (3.05, 2.0), 0.7, most=4, sharex=True, sharey=True)
         for axis, name in zip(axes.ravel(), observed.columns, strict=False):
             path = fitted[name]
             time = draw_path(axis, path, path * np.nan, 0.05, "at the smoothed factors")
@@ -116,10 +112,7 @@ class Pictures(Forecasts):
             axis.plot(places, observed[name].to_numpy(), ".", color="0.25", markersize=1.6, label="observed")
             axis.set_title(f"{name}: rmse {rmse[name]:.1f} bp", fontsize="medium", loc="left")
             axis.tick_params(labelsize="small")
-        for axis in axes.ravel()[len(rmse) :]:
-            axis.remove()
-        for place in range(columns):
-            last = axes[(len(rmse) - 1 - place) // columns, place]
+        for last in axes.ravel()[: len(rmse)][-axes.shape[1] :]:  # the lowest panel of each column
             last.tick_params(labelbottom=True)
             last.set_xlabel(time, fontsize="small")
             few_dates(last)

@@ -15,7 +15,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import statespace_ext as sse
-from statespace_ext.engine.calendars import Calendar
+from statespace_ext.engine.calendars import Calendar, calendar_of
 
 N, AHEAD = 40, 3
 ALL = N + AHEAD
@@ -554,3 +554,16 @@ def test_a_panel_of_text_or_python_dates_has_its_steps() -> None:
         assert same(whole.predict().index, CALENDARS[name]) and same(
             tail.predict().index, CALENDARS[name][N:]
         )
+
+
+def test_a_month_without_labels_is_between_its_neighbours() -> None:
+    calendar = calendar_of(pd.DatetimeIndex(["2001-01-15", "2001-07-15", "2002-01-15"]), 3)
+    assert calendar.positions("2001-01", "2001-04") == (0, 0)
+    assert calendar.positions("2001-04", "2001-07") == (1, 1)
+
+
+def test_freq_of_time_differences_is_compared() -> None:
+    days = pd.timedelta_range("1D", periods=4, freq="D")
+    assert calendar_of(days, 4, "D").clock.freq == days.freq
+    with pytest.raises(sse.DataError, match="freq differs from the frequency of the dates"):
+        calendar_of(days, 4, "B")

@@ -98,3 +98,14 @@ def test_singular_obs_cov_does_not_end_the_process() -> None:
     for call in (model.loglike, model.smooth, model.filter, model.score):
         with pytest.raises(sse.ParameterError, match="singular obs_cov that is not diagonal"):
             call(np.ones(6))
+
+
+def test_an_obs_cov_whose_last_pivot_alone_is_zero_needs_no_refusal() -> None:
+    """statsmodels never divides by it; the likelihood is that of the same noise, a little larger."""
+    y = np.random.default_rng(0).normal(size=(60, 2)).cumsum(axis=0)
+    given = {"design": np.eye(2), "transition": np.eye(2), "obs_intercept": "zero"}
+    found = [
+        sse.LGSSM(y, 2, obs_cov=cov, initialization="diffuse", **given).loglike([1.0, 0.2, 1.0])
+        for cov in (np.ones((2, 2)), np.ones((2, 2)) + 1e-9 * np.eye(2))
+    ]
+    assert_allclose(*found, rtol=1e-7)

@@ -14,6 +14,7 @@ from oracle import richardson_gradient
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
+from statespace_ext.engine.compat import simulation_seed
 
 SARIMAX, VARMAX, DynamicFactor = sm.tsa.SARIMAX, sm.tsa.VARMAX, sm.tsa.DynamicFactor
 UC = sm.tsa.UnobservedComponents
@@ -309,3 +310,16 @@ def test_mixin_can_be_pickled_and_cloned() -> None:
     assert isinstance(again, ExactUC)
     assert_allclose(again.score(res.params), model.score(res.params), rtol=1e-10)
     assert isinstance(res.apply(nile()[:60]).model, ExactUC)
+
+
+def test_a_simulation_smoother_of_the_model_goes_on() -> None:
+    model = sm.tsa.SARIMAX(np.random.default_rng(0).normal(size=50), order=(1, 0, 1))
+    model.update(model.start_params)
+    simulator = model.simulation_smoother()
+    draws = []
+    for _ in range(2):
+        with simulation_seed(3) as seed:
+            simulator.simulate(**seed)
+        draws.append(np.array(simulator.simulated_state))
+        sse.exact_score(model, model.start_params)
+    assert_allclose(*draws)

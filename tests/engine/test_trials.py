@@ -16,6 +16,7 @@ from scipy.optimize import approx_fprime
 from statsmodels.regression.recursive_ls import RecursiveLS
 from statsmodels.tools.sm_exceptions import ConvergenceWarning
 from statsmodels.tsa.statespace.exponential_smoothing import ExponentialSmoothing
+from statsmodels.tsa.statespace.kalman_filter import MEMORY_CONSERVE
 from statsmodels.tsa.statespace.mlemodel import MLEModel
 
 import statespace_ext as sse
@@ -252,3 +253,27 @@ def test_fits_of_relatives_on_random_walks(name: str, seed: int) -> None:
     assert_allclose(sse.exact_score(model, res.params).llf, res.llf, rtol=1e-6)
     if stationary_radius(plain.ssm) < 1.0:
         assert res.llf > theirs.llf - 1e-2
+
+
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.EstimationWarning")
+def test_a_likelihood_that_keeps_no_terms_has_a_fit() -> None:
+    class Frugal(sse.ExactScoreMixin, sm.tsa.SARIMAX):
+        def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
+            return super().loglike(params, *args, conserve_memory=MEMORY_CONSERVE, **kwargs)
+
+    found, whole = (
+        kind(Y[:, 0], order=(1, 0, 1)).fit(disp=False) for kind in (Frugal, exact_kind(sm.tsa.SARIMAX))
+    )
+    assert_allclose(found.llf, whole.llf, rtol=1e-8)
+
+
+def test_start_values_that_cannot_be_moved_inside_have_a_remedy() -> None:
+    class Explosive(sse.ExactScoreMixin, sm.tsa.SARIMAX):
+        def update(self, params: Any, *args: Any, **kwargs: Any) -> None:
+            super().update(params, *args, **kwargs)
+            self["transition", 0, 0] = 1.5
+
+    model = Explosive(NOISE[:, 0], order=(1, 0, 0), enforce_stationarity=False)
+    model.ssm.initialize_stationary()
+    with pytest.raises(sse.ParameterError, match="modulus 1.5.*Pass start_params with the roots"):
+        model.fit(disp=False)

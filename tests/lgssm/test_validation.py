@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -520,3 +521,11 @@ def test_arguments_are_left_alone() -> None:
     start.flags.writeable = False
     assert np.isfinite(built.fit(start).llf)
     assert np.isfinite(built.fit({"obs_cov": 2.0 * np.eye(3)}, method="em", maxiter=2, tolerance=0).llf)
+
+
+def test_decimal_numbers_of_an_extension_type_are_numbers() -> None:
+    """As those of Arrow: their kind is that of objects."""
+    decimals = pytest.importorskip("pandas.tests.extension.decimal").DecimalArray
+    exact = pd.Series(decimals([Decimal(str(value)) for value in FRAME["a"]]), index=FRAME.index)
+    found = sse.LGSSM(FRAME.assign(a=exact), k_factors=1)
+    np.testing.assert_array_equal(found.endog, FRAME)

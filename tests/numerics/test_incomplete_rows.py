@@ -79,3 +79,15 @@ def test_rows_are_joint_normal_given_their_cells() -> None:
                 B = np.linalg.solve(block[np.ix_(o, o)], block[np.ix_(o, ~o)]).T
                 expected[~o] += B @ (y[t, o] - signal[o])
             assert_allclose(rows(t).mean(x), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_few_patterns_are_kept() -> None:
+    """Memory does not grow with the number of patterns, and the matrices do not depend on it."""
+    rng = np.random.default_rng(2)
+    y = np.where(rng.random((300, 8)) < 0.5, np.nan, 1.0)
+    root = rng.normal(size=(8, 8))
+    rows = Rows(y, rng.normal(size=(8, 1)), np.zeros(8), root @ root.T)
+    first = [rows(t).weights for t in range(300)]
+    assert len(rows._known) <= 32
+    for t in range(300):
+        assert_array_equal(rows(t).weights, first[t])

@@ -56,8 +56,12 @@ def test_diagonal_matrices_against_scipy(k: int) -> None:
     rng = np.random.default_rng(k)
     transition, cov = np.diag(rng.uniform(-0.999, 0.999, k)), some_cov(rng, k, max(1, k // 2))
     expected = scipy.linalg.solve_discrete_lyapunov(transition, cov)
-    found = stationary_covariance(transition, cov)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.max(np.abs(expected)))
+    for found in (
+        matrix_equations._of_diagonal(transition, cov, adjoint=False),
+        stationary_covariance(transition, cov),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10 * np.max(np.abs(expected)))
+    assert k == 1 or matrix_equations._of_diagonal(transition + np.eye(k, k=1), cov, adjoint=False) is None
 
 
 @pytest.mark.parametrize("k", [3, 4, 12, 60])
@@ -275,6 +279,12 @@ def test_a_start_of_any_size() -> None:
     rng = np.random.default_rng(9)
     for start in (1e-8, 1.0, 1e5):
         agree([recursion(rng, 2, 3, 0.8, start)], 60)
+    for start in (1e6, 1e8):  # approximate diffuse, where the plain steps lose digits
+        one = recursion(rng, 3, 2, 1.0, start)
+        (path,) = riccati_paths([one], 60)
+        want = stepwise(one, len(path.values))
+        assert np.max(np.abs(path.values - want)) < 1e-7 * np.max(want)
+        assert_allclose(path.values[-1], want[-1], rtol=1e-6)
 
 
 def test_units_do_not_matter() -> None:

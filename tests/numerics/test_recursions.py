@@ -6,6 +6,8 @@ Recursions by blocks against plain loops.
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -68,6 +70,7 @@ def test_both_directions_of_blocks_are_those_of_loops(n: int, k: int) -> None:
 def test_small_ones_are_one_banded_matrix() -> None:
     assert isinstance(constant_recursion(np.eye(2), 5000), LinearRecursion)
     assert isinstance(constant_recursion(np.eye(9), 10), LinearRecursion)
+    assert isinstance(constant_recursion(np.eye(900), 4), LinearRecursion)  # a block would have 3600 rows
     assert isinstance(constant_recursion(np.eye(9), 1000), BlockRecursion)
 
 
@@ -111,6 +114,18 @@ def test_intercepts_over_time_and_another_mean() -> None:
     system["state_intercept"] = rng.standard_normal((3, 25))
     system["initial_state"] = rng.standard_normal(3)
     np.testing.assert_allclose(likelihoods(y, system).sum(), dense(y, system).llf, rtol=1e-11)
+
+
+def test_memory_does_not_grow_with_the_square_of_the_states() -> None:
+    k, n = 100, 300
+    transition, cov = np.eye(k, k=-1), np.eye(k)
+    transition[0, 0] = 0.999
+    design, zero = np.eye(1, k), np.zeros(k)
+    tracemalloc.start()
+    chandrasekhar_loglike(np.ones((n, 1)), design, zero[:1], np.eye(1), transition, zero, zero, cov)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10 * n * k * 8
 
 
 def test_covariances_that_have_converged_stay() -> None:
