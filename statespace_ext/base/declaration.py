@@ -65,7 +65,10 @@ class Declared(Mixin):
         if all(each.kind is not each.VAR_KEYWORD for each in parameters):
             check_keywords(cls.__name__, kwargs, list(cls.__signature__.parameters), cls._elsewhere)
         model = super().__new__(cls)
-        bound = cls.__signature__.bind_partial(*args, **kwargs).arguments
+        try:
+            bound = cls.__signature__.bind_partial(*args, **kwargs).arguments
+        except TypeError:  # the constructor raises it with an explanation
+            bound = {}
         model._given = {name: value for name, value in bound.items() if name not in _DATA}
         return model
 

@@ -269,7 +269,8 @@ class Fitting(Generic[R], Mixin):
         DataError, ParameterError, SpecificationError
             If the sample, the start values or an option are invalid.
         """
-        cov_type = cov_type_of("oim" if cov_type is None else cov_type)
+        cov_type = "oim" if cov_type is None else cov_type
+        kind = cov_type_of(cov_type)
         if cov_kwds not in (None, {}):
             raise SpecificationError(
                 "Covariance options (cov_kwds) are not supported",
@@ -292,7 +293,7 @@ class Fitting(Generic[R], Mixin):
         run = partial(self.filter, low_memory=True) if low_memory else self.smooth
         res = run(outcome.params, includes_fixed=True, cov_type=cov_type, cov_kwds=cov_kwds)
         res._results.attach(outcome, full_output)
-        if cov_type.name != "none":
+        if kind.name != "none":
             _ = res.identification  # it warns of parameters that are not identified
         return cast(R, res)
 

@@ -44,6 +44,7 @@ class FormulaDesign:
 
     def __init__(self, formula: str, data: pd.DataFrame, info: patsy.DesignInfo) -> None:
         self.formula = formula
+        self.names = list(info.column_names)
         used = {name for factor in info.factor_infos for name in _names(factor.name())}
         self.columns = [column for column in data.columns if column in used]
         self.data = data[self.columns].copy()
@@ -62,15 +63,21 @@ class FormulaDesign:
         if self._info is None:
             desc = patsy.ModelDesc([], patsy.ModelDesc.from_formula(self.formula).rhs_termlist)
             try:
-                self._info = patsy.dmatrix(desc, self.data, patsy.EvalEnvironment([_NAMESPACE])).design_info
+                info = patsy.dmatrix(desc, self.data, patsy.EvalEnvironment([_NAMESPACE])).design_info
             except patsy.PatsyError as error:
-                raise UnsupportedError(
-                    f"The formula {self.formula!r} cannot be evaluated again after pickling",
-                    got=_first_line(error),
-                    expected="functions of numpy (np), pandas (pd) or patsy, and data alone",
-                    remedy="Build the model again by from_formula, or pass the regressors themselves.",
-                ) from error
+                raise self._lost(_first_line(error)) from error
+            if list(info.column_names) != self.names:  # a function of the user has a name that patsy has
+                raise self._lost(f"columns {shown(info.column_names)}")
+            self._info = info
         return self._info
+
+    def _lost(self, reason: str) -> UnsupportedError:
+        return UnsupportedError(
+            f"The formula {self.formula!r} cannot be evaluated again after pickling",
+            got=reason,
+            expected="functions of numpy (np), pandas (pd) or patsy, and data alone",
+            remedy="Build the model again by from_formula, or pass the regressors themselves.",
+        )
 
     def __getstate__(self) -> dict[str, object]:
         """Return the state without the design of patsy."""

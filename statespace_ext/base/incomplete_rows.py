@@ -150,7 +150,8 @@ def _require_same(system: System, before: System, nobs: int) -> None:
 
 
 def _agree(first: Array, second: Array) -> bool:
-    return first.shape[0] == second.shape[0] and np.allclose(first, second, rtol=1e-8, atol=0.0)
+    same = first.shape[0] == second.shape[0] and first.shape[:-1] == second.shape[:-1]
+    return same and np.allclose(first, second, rtol=1e-8, atol=0.0)
 
 
 _SAME = 1e-10

@@ -32,12 +32,12 @@ from ..engine.passes import LazyResults
 from ..engine.representation import Removable, without_data
 from ..engine.system import MATRICES
 from ..engine.validation import check_same_columns, endog_frame, future_labels, regressor_frame
-from ..exceptions import DataError, SpecificationError, shown
+from ..exceptions import DataError, SpecificationError, UnsupportedError, shown
 from ..fit.objective import FitResult
 from ..inference.information import ParamsCov
 from ..inference.order import criteria, observed
 from ..numerics.linear_algebra import Array
-from .forecasts import Forecasts, Predictions, require_covariances, with_param_uncertainty
+from .forecasts import Forecasts, Predictions, with_param_uncertainty
 from .incomplete_rows import IncompleteRows, completed
 from .inference import Derived
 from .reporting import Reporting, normal_quantile
@@ -134,7 +134,7 @@ class StateSpaceResults(
         if unknown.any() and not results.memory_no_predicted_mean:
             results.predicted_state = np.array(results.predicted_state)
             results.predicted_state[unknown, -1] = np.nan
-        if not (lazy or results.memory_no_forecast):
+        if not lazy and results.standardized_forecasts_error is not None:
             # statsmodels sets periods without observations to zero; its tests of residuals would count them
             errors, unseen = results.standardized_forecasts_error, np.asarray(results.missing, dtype=bool)
             results._standardized_forecasts_error = np.where(unseen, np.nan, errors)
@@ -275,8 +275,11 @@ class StateSpaceResults(
         """Test the residuals for autocorrelation, as in statsmodels. Missing residuals are omitted."""
         box_pierce = method is not None and one_of(method, ("ljungbox", "boxpierce"), "method") == "boxpierce"
         model_df = max(0, self.df_model - self.k_diffuse_states - 1) if truth(df_adjust, "df_adjust") else 0
-        require_covariances(self)
         errors = self.filter_results.standardized_forecasts_error
+        if errors is None:
+            raise UnsupportedError(
+                "The fit did not store the residuals", remedy="Fit without low_memory=True."
+            )
         first = max(self.loglikelihood_burn, self.nobs_diffuse)
         residuals = [series[~np.isnan(series)] for series in errors[:, first:]]
         lags = max(1, min(10, (self.nobs - first) // 5)) if lags is None else lags

@@ -179,7 +179,8 @@ def _triangular(groups: list[Array]) -> Array:
 def orthonormal(columns: Array) -> Array:
     """Return an orthonormal basis of the column space, for columns in any units."""
     size = np.linalg.norm(columns, axis=0)
-    return np.asarray(scipy.linalg.orth(columns / size, rcond=1e-10)) if columns.shape[1] else columns
+    units = columns / np.where(size > 0, size, 1.0)
+    return np.asarray(scipy.linalg.orth(units, rcond=1e-10)) if columns.shape[1] else columns
 
 
 def _message(layout: ParameterLayout, names: list[str], count: int, explained: bool) -> str:

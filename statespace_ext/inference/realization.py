@@ -43,7 +43,7 @@ _NULL = 1e-11
 """Relative singular value below which a direction is flat. Flat directions in tests have 1e-16."""
 _NOT_MINIMAL = 1e-6
 """Smallest singular value of a minimal model in the rank tests, in standard units."""
-_DEPENDENT = 1e-10
+_DEPENDENT = 1e-8
 """Pivot below which derivatives with respect to several parameters are linearly dependent."""
 _MORE_SKETCHES = 8
 _OBSERVATION = ("design", "obs_intercept", "obs_coef")
@@ -289,7 +289,10 @@ class _Eliminated(ABC):
 
     def solution(self, change: Array) -> Array:
         """Return the parameters for which D x is closest to changes of the elements, (elements, number)."""
-        return np.asarray(self.factor.solve(self.derivative.T @ change))
+        D = self.derivative
+        first = self.factor.solve(D.T @ change)
+        # the normal equations square the condition of D; the second step removes their rounding error
+        return np.asarray(first + self.factor.solve(D.T @ (change - D @ first)))
 
     def residual(self, change: Array) -> Array:
         """Return the part of changes of the elements that no parameters cause."""

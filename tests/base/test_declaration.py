@@ -306,3 +306,34 @@ def test_later_periods_of_arrays_with_dates():
     res = Dated(y[:70], x[:70], dates=dates).smooth(params)
     expected = MovingBetas(y[:70], x[:70]).smooth(params)
     assert_allclose(res.forecast(LATER, exog=later), expected.forecast(LATER, exog=later), rtol=1e-12)
+
+
+def test_arguments_that_the_constructor_does_not_take_are_explained_by_its_name():
+    for arguments, given in (((Y, 1.0, 2.0), {}), ((Y, 1.0), {"scale": 1.0})):
+        with pytest.raises(TypeError, match=r"Cycle.__init__\(\) (takes|got multiple)"):
+            Cycle(*arguments, **given)
+
+
+def test_transforms_take_parameters_by_name_and_check_them():
+    model = Cycle(Y)
+    params = model.start_params
+    named = pd.Series(params, model.param_names)
+    for transform in (model.transform_params, model.untransform_params):
+        for given in (params, named[::-1], dict(named)):
+            assert_allclose(transform(given), params)
+        for wrong in (params[:-1], params[None], params + 1j, params * np.nan):
+            with pytest.raises(sse.ParameterError):
+                transform(wrong)
+
+
+@pytest.mark.filterwarnings("ignore::statespace_ext.IdentificationWarning")
+def test_a_subclass_that_overrides_smooth_gets_the_name_of_the_covariance():
+    class Noted(Cycle):
+        def smooth(self, params, *args, cov_type=None, **kwargs):
+            self.noted = cov_type
+            return super().smooth(params, *args, cov_type=cov_type, **kwargs)
+
+    model = Noted(Y)
+    for given, want in ((None, "oim"), ("none", "none")):
+        model.fit(cov_type=given)
+        assert model.noted == want

@@ -157,6 +157,18 @@ def twice(values: Any) -> Any:
     return 2.0 * values
 
 
+def bs(values: Any, df: int) -> Any:
+    """Return two powers, where the function of patsy with this name returns ``df`` splines."""
+    return np.column_stack([values, np.square(values)])
+
+
+def test_a_function_of_the_caller_with_a_name_of_patsy_is_lost_by_pickling(frame: pd.DataFrame) -> None:
+    model = sse.DynamicRegression.from_formula("A1 ~ bs(MKT, df=4)", frame[:N])
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        with pytest.raises(UnsupportedError, match="after pickling.*columns"):
+            again.clone(frame["A1"][:N], frame[:N])
+
+
 def test_a_function_of_the_caller_is_lost_by_pickling(frame: pd.DataFrame) -> None:
     model = sse.DynamicRegression.from_formula("A1 ~ twice(MKT)", frame[:N])
     again = pickle.loads(pickle.dumps(model)).smooth([4.0])

@@ -399,3 +399,10 @@ def test_starts_that_differ() -> None:
     before, after = (lgssm(sample(), initial_state=start, **known).smooth([]) for start in starts)
     with pytest.raises(sse.SpecificationError, match="initial distribution: got different initial_state[.]"):
         news_of(after, before)
+
+
+def test_results_with_different_numbers_of_states() -> None:
+    models = (sse.LGSSM(sample(), k) for k in (2, 3))
+    before, after = (model.smooth(model.start_params) for model in models)
+    with pytest.raises(sse.SpecificationError, match="same parameters.*design.*transition.*initial_state"):
+        news_of(after, before)

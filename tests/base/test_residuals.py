@@ -176,6 +176,16 @@ def test_a_fit_without_covariances() -> None:
         res.augment()
 
 
+def test_diagnostics_of_a_fit_without_covariances_leave_out_missing_values() -> None:
+    model = lgssm(sample())
+    low, whole = model.filter(np.zeros(0), low_memory=True), model.filter(np.zeros(0))
+    assert low.model.endog[:, 0].size > np.isfinite(low.model.endog[:, 0]).sum()
+    for test, method in (("serial_correlation", "ljungbox"), ("normality", "jarquebera"),
+                         ("heteroskedasticity", "breakvar")):  # fmt: skip
+        found, want = (getattr(res, f"test_{test}")(method) for res in (low, whole))
+        assert_allclose(found, want, rtol=1e-10)
+
+
 def test_a_singular_covariance_has_no_single_disturbance() -> None:
     res = lgssm(sample(), state_cov=np.ones((2, 2))).smooth(np.zeros(0))
     table = res.outliers(0.5)

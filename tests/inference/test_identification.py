@@ -203,6 +203,21 @@ def test_the_realization_finds_the_directions_of_the_moments(name: str) -> None:
         assert_allclose(bases[0] @ bases[0].T, bases[1] @ bases[1].T, atol=1e-7)
 
 
+@pytest.mark.parametrize("apart", [1e-2, 1e-3, 1e-4, 5e-5])
+def test_loadings_that_are_nearly_the_same_sum(apart: float) -> None:
+    """The scale of the factor is free, whether the data tell the parameters of the sums apart or not."""
+    loadings = np.array([["a + b"], [f"a + {1 + apart} * b"], ["a + b"]], dtype=object)
+    model, params = sampled(np.random.default_rng(71), 30, 3, 1, root=0.8, design=loadings)
+    found = model.identification(params)
+    assert found.n_flat == 1
+    assert set(found.names) == {"a", "b", "state_var.f1"}
+
+
+def test_a_direction_of_zeros_spans_nothing() -> None:
+    columns = np.array([[0.0, 3e-200], [0.0, 4e-200]])
+    assert_allclose(np.abs(orthonormal(columns)), [[0.6], [0.8]])
+
+
 def test_a_mean_of_a_factor_that_series_see_through_another_one() -> None:
     """The moments of y stay the same along every direction, checked by the dense oracle."""
     spec = {"lags": 2, "obs_cov": "equicorrelated", "state_cov": "identity", "state_mean": "free"}
