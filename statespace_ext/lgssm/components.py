@@ -118,8 +118,9 @@ class Components(Displayed):
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         lasting = [block for block in blocks if block.initialization != "stationary" and block.exog is None]
         _check_observable(lasting)
-        exog = next((part.exog for part in self.parts if not part.states), None)
-        return {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names), "exog": exog}
+        arguments = {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names)}
+        fixed = [part.exog for part in self.parts if not part.states]
+        return {**arguments, "exog": fixed[0]} if fixed else arguments
 
     def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
         """
