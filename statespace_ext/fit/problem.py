@@ -333,4 +333,4 @@ def _is_real(value: object) -> TypeGuard[float]:
 
 def _without_point(value: object) -> object:
     """Return an integer in place of a float such as 1e3."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if _is_real(value) and value == int(value) else value
