@@ -85,13 +85,23 @@ class StateStructure:
         """Rows of R and of the identity for the states with a stationary start."""
         return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
 
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether all states have noise and a stationary start, in the order of the states."""
+        every = np.arange(len(self.base))
+        return np.array_equal(self.noise_rows, every) and np.array_equal(self.stationary, every)
+
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
+        if self._whole:
+            return rows, intercept, cov
         keep, (entry, _) = self.stationary, self._entry
         return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
+        if self._whole:
+            return by_transition, by_intercept, by_cov
         entry, kept = self._entry
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
@@ -169,7 +179,7 @@ class LinearGaussianUpdates:
         rows, columns = self.layout.blocks["transition"].shape
         return columns // rows
 
-    @property
+    @cached_property
     def k_states(self) -> int:
         """Number of states."""
         return self.layout.blocks["transition"].shape[1]
