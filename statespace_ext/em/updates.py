@@ -286,10 +286,11 @@ class LinearGaussianUpdates:
             return value if term is None else value + term.value(*self._stationary_equation(matrix, cov))
 
         value = initial - 0.5 * float(np.vdot(precision, regression.ee))
-        stacked, eb = self._stacked(STATE[:3], regression), np.array(regression.eb)
+        stacked = self._stacked(STATE[:3], regression)
         if self._with_mean:
             elements = [*self._elements(STATE[:3], regression), *self._mean_elements(params)]
             stacked = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
+        eb = np.array(regression.eb)
         eb[0] += by_group(cov)[0] @ extra
         params, _ = halved(objective, params, stacked.step(replace(regression, eb=eb), precision), value)
         return params, replace(moments, state=regression.shifted(self._state_matrix(params) - base))
@@ -472,7 +473,8 @@ class LinearGaussianUpdates:
 
     def _stationary_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return `StateStructure.stationary_equation` of `_state_matrix` and Q."""
-        transition, intercept = matrix[:, : self.k_states], matrix[:, self.k_states]
+        transition = matrix[:, : self.k_states]
+        intercept = matrix[:, self.k_states]
         return self.structure.stationary_equation(transition, intercept, cov)
 
 
