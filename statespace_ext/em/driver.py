@@ -154,7 +154,8 @@ class Run:
             self.moments = self.expectation(params)
         except NOT_HERE as error:
             return self.end_failed(number, error)
-        llf, change = self.moments.llf, self.moments.llf - self.llf
+        llf = self.moments.llf
+        change = llf - self.llf
         if decreased(llf, self.llf):
             return self.end_lower(number)
         moved = self.accept(params, llf, number)
@@ -269,7 +270,8 @@ def run_em(
     run = Run(start_params, expectation, loglike, cycles, options)
     ended = run.begin()
     while ended is None:
-        params, moments, number = run.params, run.moments, run.iteration + 1
+        params, moments = run.params, run.moments
+        number = run.iteration + 1
         try:
             for _, update in run.updates:
                 params, moments = update(params, moments)
@@ -451,7 +453,8 @@ class _AcceleratedRun(Run):
 
     def _plain(self) -> float | None:
         """Take the EM step; return the log-likelihood, or None if it fell."""
-        params, self.moments = self.em_step, self.expectation(self.em_step)
+        params = self.em_step
+        self.moments = self.expectation(params)
         if decreased(self.moments.llf, self.llf):
             return None
         self._go_on(params, self.moments)

@@ -358,12 +358,11 @@ def closed_form(term: CovarianceTerm, params: Array, more: Array | None = None) 
     if term.matrix.time_varying:
         return None
     target = term.regression.mean if more is None else term.regression.mean + more / term.regression.n.sum()
-    structure = term.layout.recognised[term.key]
-    estimate = structure.estimate(target)
+    estimate = term.layout.recognised[term.key].estimate(target)
     if estimate is None:
         return None
     out = np.array(params)
-    out[term.layout.positions(structure.param_names)] = estimate
+    out[term.layout.places[term.key]] = estimate
     return out
 
 

@@ -85,13 +85,23 @@ class StateStructure:
         """Rows of R and of the identity for the states with a stationary start."""
         return self.selection[self.stationary], np.eye(len(self.base))[self.stationary]
 
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether all states have noise and a stationary start, in the order of the states."""
+        every = np.arange(len(self.base))
+        return np.array_equal(self.noise_rows, every) and np.array_equal(self.stationary, every)
+
     def stationary_equation(self, rows: Array, intercept: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return T, c and R Q R' of the states with a stationary start."""
+        if self._whole:
+            return rows, intercept, cov
         keep, (entry, _) = self.stationary, self._entry
         return self.transition(rows)[keep[:, None], keep], entry @ intercept, entry @ cov @ entry.T
 
     def rows_of(self, by_transition: Array, by_intercept: Array, by_cov: Array) -> tuple[Array, Array, Array]:
         """Return derivatives by the rows that have noise, given those by `stationary_equation`."""
+        if self._whole:
+            return by_transition, by_intercept, by_cov
         entry, kept = self._entry
         return entry.T @ by_transition @ kept, by_intercept @ entry, entry.T @ by_cov @ entry
 
@@ -169,7 +179,7 @@ class LinearGaussianUpdates:
         rows, columns = self.layout.blocks["transition"].shape
         return columns // rows
 
-    @property
+    @cached_property
     def k_states(self) -> int:
         """Number of states."""
         return self.layout.blocks["transition"].shape[1]
@@ -276,10 +286,11 @@ class LinearGaussianUpdates:
             return value if term is None else value + term.value(*self._stationary_equation(matrix, cov))
 
         value = initial - 0.5 * float(np.vdot(precision, regression.ee))
-        stacked, eb = self._stacked(STATE[:3], regression), np.array(regression.eb)
+        stacked = self._stacked(STATE[:3], regression)
         if self._with_mean:
             elements = [*self._elements(STATE[:3], regression), *self._mean_elements(params)]
             stacked = StackedCoefficients(elements, regression.eb.shape[1:], len(self.layout))
+        eb = np.array(regression.eb)
         eb[0] += by_group(cov)[0] @ extra
         params, _ = halved(objective, params, stacked.step(replace(regression, eb=eb), precision), value)
         return params, replace(moments, state=regression.shifted(self._state_matrix(params) - base))
@@ -462,7 +473,8 @@ class LinearGaussianUpdates:
 
     def _stationary_equation(self, matrix: Array, cov: Array) -> tuple[Array, Array, Array]:
         """Return `StateStructure.stationary_equation` of `_state_matrix` and Q."""
-        transition, intercept = matrix[:, : self.k_states], matrix[:, self.k_states]
+        transition = matrix[:, : self.k_states]
+        intercept = matrix[:, self.k_states]
         return self.structure.stationary_equation(transition, intercept, cov)
 
 

@@ -114,7 +114,8 @@ class Watch:
     """
 
     def __init__(self, problem: EstimationProblem, start_params: Array) -> None:
-        self.problem, self.count, self.trials = problem, 0, 0
+        self.problem = problem
+        self.count = self.trials = 0
         self.by_block = False
         with suppress(*NOT_HERE):
             obs_cov = problem.system(start_params).obs_cov
@@ -277,7 +278,8 @@ def _without_a_direction(system: System) -> System | None:
     """Return the system without the smallest innovations; None if none are small, or matrices vary."""
     if any(m.ndim == 3 for m in (system.transition, system.state_cov, system.selection)):
         return None
-    R, cov = system.selection, with_stationary_start(system).initial_state_cov
+    R = system.selection
+    cov = with_stationary_start(system).initial_state_cov
     factor = np.linalg.cholesky(R.T @ cov @ R)
     inner = np.linalg.solve(factor, np.linalg.solve(factor, system.state_cov).T)
     values, vectors = np.linalg.eigh(inner)

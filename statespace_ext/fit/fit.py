@@ -283,6 +283,8 @@ def begun(
 
 def _poised(problem: EstimationProblem, start_params: Array, scale: Array | None) -> Search | None:
     """Return a search at a start; None without a likelihood or, with a scale, without second derivatives."""
+    if not problem.feasible(start_params):
+        return None
     weight = BARRIER_WEIGHTS[0] if problem.layout.untransformed else 0.0
     search = Search(problem, start_params, FitRequest(method="lbfgs"), weight=weight, scale=scale)
     search.objective.move(np.zeros(len(start_params)))

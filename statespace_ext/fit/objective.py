@@ -452,7 +452,8 @@ def log_determinants(layout: ParameterLayout, params: Array) -> tuple[float, Arr
 
 def scale_from(layout: ParameterLayout, params: Array, information: Array, fallback: Array) -> Array:
     """Return the inverse square root of the information about each unconstrained parameter, or a fallback."""
-    z, out = layout.unconstrain(params), np.array(information)
+    z = layout.unconstrain(params)
+    out = np.array(information)
     for transform, places in layout.transforms:
         out[places] = np.square(transform.jacobian(z[places])).T @ information[places]
     good = np.isfinite(out) & (out > 0)

@@ -130,7 +130,8 @@ class EstimationProblem:
     def deviations(self) -> Array:
         """The standard deviation of each series, or the magnitude of a constant series."""
         endog = pd.DataFrame(self.smoother.endog)
-        mean, out = np.abs(endog.mean().to_numpy()), endog.std(ddof=0).to_numpy()
+        mean = np.abs(endog.mean().to_numpy())
+        out = endog.std(ddof=0).to_numpy()
         out = np.where(out > 1e-12 * mean, out, mean)
         return np.where(out > 0, out, 1.0)  # a series without observations has NaN
 
@@ -327,4 +328,4 @@ def _is_real(value: object) -> TypeGuard[float]:
 
 def _without_point(value: object) -> object:
     """Return an integer in place of a float such as 1e3."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    return int(value) if _is_real(value) and value == int(value) else value

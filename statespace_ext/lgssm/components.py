@@ -118,8 +118,9 @@ class Components(Displayed):
         blocks = [block for part in self.parts for block in _blocks(part, names, data)]
         lasting = [block for block in blocks if block.initialization != "stationary" and block.exog is None]
         _check_observable(lasting)
-        exog = next((part.exog for part in self.parts if not part.states), None)
-        return {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names), "exog": exog}
+        arguments = {**_matrices_of(blocks, len(data)), "obs_intercept": self._intercept(names)}
+        fixed = [part.exog for part in self.parts if not part.states]
+        return {**arguments, "exog": fixed[0]} if fixed else arguments
 
     def lgssm(self, endog: object, **arguments: Any) -> LGSSM:
         """
@@ -240,8 +241,9 @@ def seasonal(
     if one_of(kind, ("dummy", "trigonometric"), "kind") == "dummy":
         if harmonics is not None:
             raise SpecificationError('harmonics can be given only with kind="trigonometric"', got=harmonics)
-        transition, design = np.eye(period - 1, k=-1), np.eye(period - 1)[0]
+        transition = np.eye(period - 1, k=-1)
         transition[0] = -1.0
+        design = np.eye(period - 1)[0]
         states = lagged_names([stem], period - 1)
         noise = np.array([variance, *[0.0] * (period - 2)], dtype=object)
     else:
@@ -250,7 +252,8 @@ def seasonal(
             raise SpecificationError("harmonics is too large", got=count, expected=f"at most {period // 2}")
         size = min(2 * count, period - 1)  # the cycle with the period 2 has one state
         turns = [_rotation(2.0 * np.pi * j / period) for j in range(1, count + 1)]
-        transition, design = block_diag(*turns)[:size, :size], np.tile([1.0, 0.0], count)[:size]
+        transition = block_diag(*turns)[:size, :size]
+        design = np.tile([1.0, 0.0], count)[:size]
         states = [f"{stem}.{wave}{j}" for j in range(1, count + 1) for wave in ("cos", "sin")][:size]
         noise = np.full(size, variance, dtype=object)
     return _Part("seasonal", tuple(states), transition, design, noise, "diffuse", loadings).named(name)

@@ -287,7 +287,8 @@ def _coefficient_blocks(
 
 def _initial_blocks(given: dict[str, object], labels: Labels) -> dict[str, AffineMatrix]:
     initialization, names = given["initialization"], labels.states
-    estimated, kinds = initialization == "estimated", kinds_of(initialization, len(names))
+    estimated = initialization == "estimated"
+    kinds = kinds_of(initialization, len(names))
     defaults = {"initial_state": "free" if estimated else "zero", "initial_state_cov": "zero"}
     _check_initial_arguments(given, kinds)
     values = {key: default if given[key] is None else given[key] for key, default in defaults.items()}

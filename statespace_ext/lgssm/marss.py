@@ -154,7 +154,8 @@ def from_marss(
 
 def _checked(model: Mapping[str, object] | None) -> dict[str, object]:
     """Return the given elements and the defaults of MARSS; reject unknown names and settings."""
-    given, known = options_of(model, "model"), [*_ARGUMENTS, "tinitx"]
+    given = options_of(model, "model")
+    known = [*_ARGUMENTS, "tinitx"]
     for name, value in given.items():
         if name in _SETTINGS:
             _require_default(name, value)
@@ -421,7 +422,8 @@ def _input_columns(params: list[str], paths: Array, index: pd.Index) -> tuple[pd
     for i, j in np.argwhere(paths.any(axis=2)).tolist():
         places.setdefault((j, paths[i, j].tobytes()), []).append(i)
     uses = Counter(j for j, _ in places)
-    columns, added = dict[str, Array](), np.full((len(paths), len(places)), 0.0, dtype=object)
+    columns: dict[str, Array] = {}
+    added = np.full((len(paths), len(places)), 0.0, dtype=object)
     for place, ((j, _), rows) in enumerate(places.items()):
         added[rows, place] = params[j]
         columns[f"{params[j]}.{place}" if uses[j] > 1 else params[j]] = paths[rows[0], j]

@@ -199,9 +199,14 @@ class LGSSM(OverTime):
         super().__init__(endog, k_factors * lags, self.k_factors, given, exog, state_exog, dates, freq)
         mixed = isinstance(initialization, tuple)
         self.initialization_kind = "diffuse" if mixed else str(initialization).replace("estimated", "known")
-        names, factors = self.regressor_names, names_of_factors(factor_names, k_factors)
-        series, states = [str(name) for name in np.atleast_1d(self.endog_names)], lagged_names(factors, lags)
-        self.labels = Labels(series, factors, states, names["exog"], names["state_exog"])
+        factors = names_of_factors(factor_names, k_factors)
+        self.labels = Labels(
+            [str(name) for name in np.atleast_1d(self.endog_names)],
+            factors,
+            lagged_names(factors, lags),
+            self.regressor_names["exog"],
+            self.regressor_names["state_exog"],
+        )
         blocks = declared_blocks(given, self.labels, lags, self.nobs)
         self.declare_timed(blocks, self.labels)
         self.layout: ParameterLayout = layout_of(blocks, self.labels, lags)
@@ -429,7 +434,8 @@ class LGSSM(OverTime):
             return None
         nothing = np.zeros((self.nobs, 0))
         exog, state_exog = (nothing if each is None else each for each in (self.exog, self.state_inputs))
-        at, stationary = self.layout.matrices(params), self.initialization_kind == "stationary"
+        at = self.layout.matrices(params)
+        stationary = self.initialization_kind == "stationary"
         point = SmoothedPoint(self.layout, at, index, self.lags, stationary, self.endog, exog, state_exog)
         return second_order_information(point)
 

@@ -65,7 +65,8 @@ class LGSSMResults(StateSpaceResults):
 
     def status_lines(self) -> list[str]:
         """Return the notes of `summary` on the fit."""
-        lines, blocks = super().status_lines(), self.model.layout.blocks
+        lines = super().status_lines()
+        blocks = self.model.layout.blocks
         cov = blocks["initial_state_cov"]
         exact = self.model._given["initialization"] == "estimated" and cov.is_fixed and not np.any(cov.fixed)
         told = self._fit is not None and "unbounded" in self._fit.status

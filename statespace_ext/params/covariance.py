@@ -295,7 +295,8 @@ class Equicorrelated:
 
     def __init__(self, matrix: AffineMatrix, rows: Array) -> None:
         self.param_names = matrix.param_names
-        self._rows, p = rows, len(rows)
+        self._rows = rows
+        p = len(rows)
         self._order = slice(None, None, 1 if matrix.rows[0] == matrix.columns[0] else -1)
         # (v, c) in the order of the parameters, from (common, specific) eigenvalues
         self._map = np.array([[1.0 / p, (p - 1.0) / p], [1.0 / p, -1.0 / p]])[self._order]
@@ -417,7 +418,8 @@ def precision_of(cov: Array) -> Array:
     if by_diagonal(cov) or np.count_nonzero(cov) == noisy:
         return diagonal_like(cov, np.divide(1.0, variances, out=np.zeros(len(cov)), where=active))
     if noisy < len(cov):
-        out, rows = np.zeros_like(cov), np.ix_(active, active)
+        out = np.zeros_like(cov)
+        rows = np.ix_(active, active)
         out[rows] = precision_of(cov[rows])
         return out
     try:

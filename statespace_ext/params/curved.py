@@ -102,8 +102,10 @@ class CurvedMatrix(AffineMatrix):
         """Return the affine matrix with the same value and derivatives at the free parameters."""
         values, size = self.values_of(params), self.shape[0]
         slopes = self.function.derivative(values, size)[..., self.free]
-        names, places = self.param_names, np.argwhere(slopes).tolist()
-        elements = [(i, j, names[place], float(slopes[i, j, place])) for i, j, place in places]
+        elements = [
+            (i, j, self.param_names[place], float(slopes[i, j, place]))
+            for i, j, place in np.argwhere(slopes).tolist()
+        ]
         return affine_matrix(self.function.matrix(values, size) - slopes @ params, elements)
 
     def fix(self, values: Mapping[str, float]) -> AffineMatrix:

@@ -226,6 +226,11 @@ class ParameterLayout:
         return {key: structure_of(self.blocks[key]) for key in sorted(keys)}
 
     @cached_property
+    def places(self) -> dict[str, IntArray]:
+        """Positions of the parameters of each recognised structure in the flat vector."""
+        return {key: self.positions(structure.param_names) for key, structure in self.recognised.items()}
+
+    @cached_property
     def structures(self) -> dict[str, CovarianceStructure]:
         """Structures of the affine covariance blocks that have a transform, by block."""
         found = {key: each for key, each in self.recognised.items() if key not in self.curved}

@@ -204,7 +204,10 @@ def parse_matrix(
     if isinstance(value, str) and value in MATRIX_KEYWORDS:
         if value == "identity" and shape[0] != shape[1]:
             raise SpecificationError(f'{where}="identity" needs a square matrix', got=f"shape {shape}")
-        value = keyword_array(value, shape)
+        numbers = keyword_array(value, shape)  # needs no checks: models are built from keywords in loops
+        free = np.isnan(numbers)
+        elements = [(i, j, namer(i, j), 1.0) for i, j in np.argwhere(free).tolist()]
+        return affine_matrix(np.where(free, 0.0, numbers), elements)
     return affine_matrix(*_read(_as_array(value, shape, where, nobs), where, namer))
 
 

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from walk_subjects import SUBJECTS
 
 import statespace_ext as sse
-from statespace_ext.fit.fit import _leads_to, spread
+from statespace_ext.fit.fit import _leads_to, begun, spread
 from statespace_ext.fit.objective import FitResult, Objective
 from statespace_ext.fit.problem import EstimationProblem, FitRequest
 from statespace_ext.fit.search import Search, maximise
@@ -214,3 +214,19 @@ def test_what_cannot_be_had_from_other_processes(capsys: pytest.CaptureFixture[s
             model.fit(n_jobs=bad)
     model.fit(n_starts=2, rng=0, n_jobs=2, disp=True, cov_type="none")
     assert capsys.readouterr().out == ""
+
+
+def test_a_proposed_start_without_a_likelihood_is_passed_over() -> None:
+    """It is not turned into a start that has one, and its value at no covariance is not the best so far."""
+    model = lgssm(factor_series(), obs_cov="unstructured")
+    problem = model.problem()
+    start = problem.reduced(model.start_params)
+    start[problem.layout.block_params("obs_cov")[0]] = -0.5
+    assert begun(problem, [], start) is None
+    assert problem.best is None
+
+
+@pytest.mark.parametrize("maxiter", [2, 2.0, np.float32(2.0), np.int8(2)])
+def test_whole_numbers_of_any_type_limit_the_iterations(maxiter: Any) -> None:
+    res = lgssm(factor_series()).fit(maxiter=maxiter, disp=False, cov_type="none", tolerance=0)
+    assert res.mle_retvals["iterations"] == 2

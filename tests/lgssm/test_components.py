@@ -259,3 +259,9 @@ def test_names_of_factors(key: str) -> None:
     assert sse.LGSSM(Y, 1, factor_names=["cycle"]).param_names[0] == "loading.cycle->y"
     with pytest.raises(sse.SpecificationError, match=message):
         sse.LGSSM(Y, 2, factor_names=names)
+
+
+def test_regressors_can_be_passed_beside_the_arguments_of_components() -> None:
+    """Arguments without regressors do not take the place of ``exog``."""
+    res = sse.LGSSM(Y, **trend("local_level").arguments(Y), exog=X)
+    assert res.param_names == (trend("local_level") + regression(X)).lgssm(Y).param_names
