@@ -169,7 +169,7 @@ def options_of(value: Any, name: str) -> dict[str, Any]:
     """
     value = {} if value is None else value
     accepted = isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
-    _require(accepted, value, f"{name} must map names to values", "a dict")
+    _require(accepted, value, f"{name} must map names to values", "a dict with strings as keys")
     return dict(value)
 
 

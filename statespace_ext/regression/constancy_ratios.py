@@ -35,7 +35,7 @@ from ..numerics.differences import jacobian
 from ..numerics.linear_algebra import Array
 from ..params.layout import ParameterLayout
 from .declaration import obs_kind, state_kinds
-from .estimation import decomposed, with_factors
+from .estimation import decomposed, factor_analysis_steps
 
 if TYPE_CHECKING:
     from .dynamic_regression import DynamicRegression
@@ -158,8 +158,14 @@ def null_params(layout: ParameterLayout, target: Array) -> Array | None:
 
 def null_start(layout: ParameterLayout, target: Array) -> Array:
     """Return parameters with W = 0 and a V close to a mean residual matrix."""
-    params = layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout)))
-    return with_factors(layout, "obs", params, target)
+    rank = layout.blocks["obs_loading"].shape[1]
+    if not rank:
+        return np.asarray(layout.project({"obs_cov": np.diag(np.diag(target))}, np.zeros(len(layout))))
+    values, vectors = np.linalg.eigh(target)
+    loading = vectors[:, -rank:] * np.sqrt(0.5 * values[-rank:])
+    loading, specific = factor_analysis_steps(target, loading, np.diag(target - loading @ loading.T))
+    matrices = {"obs_cov": np.diag(np.maximum(specific, _OFF_ZERO * np.diag(target))), "obs_loading": loading}
+    return np.asarray(layout.project(matrices, np.zeros(len(layout))))
 
 
 def start_params(model: DynamicRegression, null: Array, largest: Array, size: float) -> Array:

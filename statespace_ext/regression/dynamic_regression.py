@@ -210,8 +210,11 @@ class DynamicRegression(ScaledNoise, RegressionEstimation[DynamicRegressionResul
 
     def clone(self, endog: object, exog: object = None, **kwargs: Any) -> DynamicRegression:
         """Return the same model for other data; see `LGSSM.clone`."""
-        endog, exog = labelled_as(self, endog, self.regressors(exog))
-        if self.coefficients.columns is not None and isinstance(exog, pd.DataFrame):
+        own = self.coefficients.columns is not None
+        if self.design_info is not None or own:
+            exog = self.regressors(exog)
+        endog, exog = labelled_as(self, endog, exog)
+        if own and isinstance(exog, pd.DataFrame):
             exog = self.coefficients.two_level(exog)
         self.require_scale(kwargs)
         return super().clone(endog, exog, **kwargs)

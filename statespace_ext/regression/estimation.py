@@ -47,21 +47,21 @@ def _trials(
     layout = problem.layout
     variances, shares = np.diag(residual_cov), layout.block_params("proportion")
     params = covariance_near(problem, "obs_cov", np.zeros(len(layout)), residual_cov, 0.1 * variances)
-    params = with_factors(layout, "obs", params, residual_cov)
+    params = _with_factors(problem, "obs", params, residual_cov)
     trials = []
     for size, phi in itertools.product(sizes, phis):
         steps = size * unit
         trial = covariance_near(problem, "state_cov", params, np.diag(steps), steps)
-        trial = with_factors(layout, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
+        trial = _with_factors(problem, "state", trial, np.diag(steps) + np.sqrt(np.outer(steps, steps)))
         trial[layout.block_params("transition")] = phi
         trial[shares] = np.mean(steps) / (np.mean(variances) or 1.0)  # residuals may be zero
         trials.append(trial)
     return trials
 
 
-def with_factors(layout: ParameterLayout, key: str, params: Array, cov: Array) -> Array:
+def _with_factors(problem: EstimationProblem, key: str, params: Array, cov: Array) -> Array:
     """Return parameters whose factors explain half of a covariance matrix; the rest is specific variance."""
-    block = layout.blocks[f"{key}_loading"]
+    block = problem.layout.blocks[f"{key}_loading"]
     if block.is_fixed:
         return params
     loading, half = np.zeros(block.shape), 0.5 * np.diag(cov)
@@ -70,7 +70,7 @@ def with_factors(layout: ParameterLayout, key: str, params: Array, cov: Array) -
         values, vectors = np.linalg.eigh(cov[np.ix_(rows, rows)])
         leading = vectors[:, -1] * np.sign(vectors[:, -1].sum() or 1.0)
         loading[rows, column] = np.sqrt(0.5 * values[-1]) * leading / (1.0 + column)
-    return layout.project({f"{key}_loading": loading, f"{key}_cov": np.diag(half)}, params)
+    return problem.layout.project({f"{key}_loading": loading, f"{key}_cov": np.diag(half)}, params)
 
 
 def least_squares(endog: Array, regressors: Array, scale: Array | None = None) -> tuple[Array, Array]:

@@ -222,6 +222,11 @@ class DynamicRegressionResults(StateSpaceResults):
         endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
         return super().extend(endog, exog, *args, **kwargs)
 
+    def apply(self, endog: object, exog: object = None, *args: Any, **kwargs: Any) -> Any:
+        """Apply the parameters to other data; see `MLEResults.apply`."""
+        endog, exog, kwargs = self.model.more_data(endog, exog, kwargs)
+        return super().apply(endog, exog, *args, **kwargs)
+
     @property
     def state_cov_rank(self) -> dict[str, int]:
         """Numerical rank of W by regressor; "joint" is the rank of the whole W if blocks are correlated."""

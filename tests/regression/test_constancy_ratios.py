@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 import statespace_ext as sse
 from statespace_ext.numerics.common_regressors import RegressorAxes
-from statespace_ext.regression.constancy_ratios import ContrastedRatio, ratio_of
+from statespace_ext.regression.constancy_ratios import ContrastedRatio, null_start, ratio_of
 
 STRUCTURES = ["unstructured", "diagonal", "scalar", "equicorrelated", "factor:1"]
 PAIRS = [(V, W) for V in STRUCTURES for W in [*STRUCTURES, "proportional"]]
@@ -63,3 +63,19 @@ def test_a_singular_obs_cov_is_no_obstacle() -> None:
     ratio = ratio_of(model)
     assert isinstance(ratio, ContrastedRatio)
     assert_allclose(ratio.value_and_score(params, ratio.rows)[0], model.loglike(params), rtol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_a_search_for_factors_starts_near_the_maximum(rank: int) -> None:
+    """With factors along one direction, it took up to twice the time and often ended below the maximum."""
+    rng = np.random.default_rng(rank)
+    x = pd.DataFrame({"const": 1.0, "MKT": rng.standard_normal(100)})
+    y = rng.standard_normal((100, rank)) @ rng.standard_normal((rank, 8)) + 0.5 * rng.standard_normal(
+        (100, 8)
+    )
+    ratio = ratio_of(model_of(y, x, "diagonal", f"factor:{rank}"))
+    assert isinstance(ratio, ContrastedRatio)
+    first = null_start(ratio.layout, ratio.rows.T @ ratio.rows / len(ratio.rows))
+    best, _, found = ratio.null(ratio.rows)
+    assert found
+    assert ratio.value_and_score(first, ratio.rows)[0] > best - 20.0

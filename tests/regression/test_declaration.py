@@ -132,6 +132,7 @@ BAD: dict[str, tuple[Callable[[pd.DataFrame, pd.DataFrame], Any], type[Exception
     ),
     "dynamics not by name": (model(dynamics="random_walk"), SpecificationError, "dynamics"),
     "dynamics of no regressor": (model(dynamics={"SMB": "random_walk"}), SpecificationError, "SMB"),
+    "dynamics by number": (model(dynamics={1: "random_walk"}), SpecificationError, "strings as keys"),
     "dynamics unknown": (model(dynamics={"MKT": "ar2"}), SpecificationError, "ar2"),
     "obs_cov unknown": (model(obs_cov="full"), SpecificationError, "obs_cov"),
     "obs_cov proportional": (model(obs_cov="proportional"), SpecificationError, "obs_cov"),

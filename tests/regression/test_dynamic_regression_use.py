@@ -70,6 +70,15 @@ def test_apply_and_clone(data: Data, res: Any) -> None:
     assert res.model.clone(y, exog=x, state_cov="diagonal").matrices([*[1.0] * 9])["state_cov"][0, 1] == 0.0
 
 
+def test_only_a_clone_may_have_other_regressors(data: Data, res: Any) -> None:
+    y, x = data
+    more = x.assign(SMB=np.random.default_rng(1).standard_normal(len(x)))
+    clone = res.model.clone(y, exog=more)
+    assert clone.coefficients.regressors == [*x.columns, "SMB"] and clone.param_names == res.model.param_names
+    with pytest.raises(DataError, match="not those of the model: got .*SMB"):
+        res.apply(y, exog=more)
+
+
 @pytest.mark.parametrize("what", ["clone", "append", "extend", "apply"])
 def test_more_data_need_regressors(data: Data, res: Any, what: str) -> None:
     y, x = data
