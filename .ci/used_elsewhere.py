@@ -59,6 +59,9 @@ _.likelihood_neutral
 _._repr_html_
 
 # statsmodels calls or reads these.
+_.transform_params
+_.untransform_params
+_._get_init_kwds
 _._get_robustcov_results
 _._news_previous_results
 _.mlefit

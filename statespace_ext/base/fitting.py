@@ -271,7 +271,7 @@ class Fitting(Generic[R], Mixin):
         """
         cov_type = "oim" if cov_type is None else cov_type
         kind = cov_type_of(cov_type)
-        if cov_kwds not in (None, {}):
+        if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
             raise SpecificationError(
                 "Covariance options (cov_kwds) are not supported",
                 got=repr(cov_kwds),
