@@ -233,8 +233,8 @@ class Curves:
     def forward_premium(self, tau: Array, risk_neutral: bool, tenor: float | None = None) -> Affine:
         """Return forward rates minus the expected short rate, or minus risk-neutral forward rates."""
         if tenor is not None:
-            far = self.term_premium(tau + tenor, risk_neutral) * ((tau + tenor) / tenor)
-            return far - self.term_premium(tau, risk_neutral) * (tau / tenor)
+            near = self.term_premium(tau, risk_neutral) * (tau / tenor)
+            return self.term_premium(tau + tenor, risk_neutral) * ((tau + tenor) / tenor) - near
         return self.forwards(tau) - self._expected(forward_loadings, tau, risk_neutral)
 
     def ahead(self, horizon: Array) -> Discretisation:

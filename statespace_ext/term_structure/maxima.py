@@ -27,7 +27,7 @@ _SETS = 3000
 """Largest number of sets of maturities that are compared; of more maturities, evenly spread ones are used."""
 _CHOSEN, _BEHIND = 4, 120.0
 """Number of sets that are tried at a maximum, and how much lower their log-likelihood there may be."""
-_LEAST_SIZE, _SHORT = 0.01, 1e-3
+_LEAST_SIZE, _SHORT, _WALL = 0.01, 1e-3, 1e10
 
 
 def variants(model: ATSM, base: list[Array]) -> list[Array]:
@@ -167,7 +167,10 @@ def _priced_exactly(
         return layout.matrices(near)
 
     def _loss(w: Array) -> float:
-        return -float(exact.loglike(norm.slopes(_blocks(w), sample), chosen[None])[0]) / len(y)
+        try:
+            return -float(exact.loglike(norm.slopes(_blocks(w), sample), chosen[None])[0]) / len(y)
+        except NOT_HERE:
+            return _WALL
 
     def _factors(at: Values) -> Array:
         A, B = sample.loadings(norm.pricing(at), at["state_cov"])

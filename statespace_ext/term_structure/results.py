@@ -187,10 +187,11 @@ class EstimatedFactors(Pictures, StateSpaceResults):
         return super().simulate(count, *args, **kwargs)
 
     def _check_inside(self, outside: int) -> None:
-        if outside:
-            self.model.panel.require_regular(
-                f"The length of a period after irregular dates is unknown ({outside} periods)",
-                "Use `forecast_yields` with dates= or horizons=.",
+        if outside and self.model.panel.steps.ndim:
+            raise UnsupportedError(
+                "The length of a period after irregular dates is unknown",
+                got=f"{outside} periods",
+                remedy="Use `forecast_yields` with dates= or horizons=.",
             )
 
 

@@ -69,6 +69,19 @@ def test_sets_that_led_to_a_maximum_are_left_out() -> None:
     assert not without_error(model, model.start_params, np.inf, known)
 
 
+def test_a_trial_without_a_likelihood_does_not_end_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long step may make the slopes of a set singular."""
+    y, tau = without_noise([1, 3, 6])
+    model, loglike, calls = sse.ATSM(y, tau), ExactYields.loglike, itertools.count()
+
+    def _once_singular(self: ExactYields, B: np.ndarray, sets: np.ndarray) -> np.ndarray:
+        return loglike(self, 0.0 * B if next(calls) == 8 else B, sets)
+
+    start = model.start_params
+    monkeypatch.setattr(ExactYields, "loglike", _once_singular)
+    assert len(without_error(model, start, np.inf)) == 4
+
+
 def test_models_without_such_maxima() -> None:
     y = random_panel(np.random.default_rng(0), 40, TAU)
     assert errors_may_vanish(sse.ATSM(y, TAU, 2))

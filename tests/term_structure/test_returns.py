@@ -224,6 +224,8 @@ def test_a_forward_premium_of_a_tenor_is_the_mean_of_instantaneous_ones(definiti
         res.forward_premium(15, tenor=6)
     with pytest.raises(sse.SpecificationError, match="tenor must be one number"):
         res.forward_premium(5, tenor=[1, 2])
+    with pytest.raises(sse.ParameterError, match="got 1.03 years"):  # the maturity as it was given
+        smoothed(time="discrete").forward_premium(1.03, tenor=1, **HELD)
 
 
 def test_bands_smooth_the_panel_again_once(monkeypatch: pytest.MonkeyPatch) -> None:

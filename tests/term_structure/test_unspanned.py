@@ -242,6 +242,13 @@ def test_missing_macro_cells_are_filled_by_the_filter() -> None:
     assert np.all(res.factors.smoothed_se.iloc[:, -2:].to_numpy()[gaps] > 0)
 
 
+@pytest.mark.parametrize("together", [0, 1, 2])
+def test_macro_factors_that_are_rarely_observed_together_are_not_collinear(together: int) -> None:
+    data = macro()
+    data.iloc[together::2, 0] = data.iloc[together + 1 :: 2, 1] = np.nan
+    built(macro=data.set_index(built().panel.endog.index)).check_sample()
+
+
 def test_windows_of_exact_portfolios_begin_with_their_own_first_date() -> None:
     """The likelihood is given the first date, which each window has, and so has a sample of a bootstrap."""
     model = built(obs_cov="exact-portfolios")
