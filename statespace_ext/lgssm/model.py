@@ -13,7 +13,7 @@ from ..em.second_order import second_order_information
 from ..em.smoothed_point import SmoothedPoint
 from ..em.updates import companion_structure
 from ..engine.arguments import positive_integer
-from ..engine.system import System, mixed_start, with_stationary_start
+from ..engine.system import System, mixed_start, start_moments
 from ..engine.system_score import SystemScore, summed
 from ..engine.validation import check_counts, check_regressors, check_series
 from ..exceptions import DataError, SpecificationError
@@ -234,23 +234,26 @@ class LGSSM(OverTime):
         k, size = self.k_factors, self.k_states
         design = np.zeros((self.k_endog, size, *at["design"].shape[2:]))
         design[:, :k] = at["design"]
+        intercept = self._intercept("state_intercept", at, None)
+        transition, selection = companion(at["transition"]), np.eye(size, k)
+        first, first_cov = at["initial_state"][:, 0], at["initial_state_cov"]
+        if self.initialization_kind == "stationary":
+            first, first_cov = start_moments(transition, intercept, selection, at["state_cov"])
         system = System(
             design=design,
             obs_intercept=self._intercept("obs_intercept", at, self.exog),
             obs_cov=at["obs_cov"],
-            transition=companion(at["transition"]),
-            state_intercept=self._intercept("state_intercept", at, None),
-            selection=np.eye(size, k),
+            transition=transition,
+            state_intercept=intercept,
+            selection=selection,
             state_cov=at["state_cov"],
             initialization_type=self.initialization_kind,
-            initial_state=at["initial_state"][:, 0],
-            initial_state_cov=at["initial_state_cov"],
+            initial_state=first,
+            initial_state_cov=first_cov,
             observation_groups=self.layout.groups.get("observation"),
             state_groups=self.layout.groups.get("state"),
         )
-        if self.initialization_kind == "stationary":
-            system = with_stationary_start(system)
-        elif isinstance(self._given["initialization"], tuple):
+        if isinstance(self._given["initialization"], tuple):
             system = mixed_start(system, self.structure.stationary, self.starts == "diffuse")
         if self.k_state_exog:
             whole = self._intercept("state_intercept", at, self.state_inputs)
