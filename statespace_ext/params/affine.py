@@ -91,7 +91,7 @@ class AffineMatrix:
         out = np.array(self.fixed, order="F")
         terms = self._terms(element_values)
         if self.is_distinct:
-            out[self.rows, self.columns] += terms
+            out[self.rows, self.columns] = self._fixed_here + terms
         else:
             np.add.at(out, (self.rows, self.columns), terms)
         return out
@@ -100,6 +100,11 @@ class AffineMatrix:
         """Return the matrix, which `is_diagonal`, stored by its diagonal."""
         terms = np.bincount(self.rows, self.coefs * element_values, minlength=len(self.fixed))
         return diagonal_matrix(self._fixed_diagonal + terms)
+
+    @cached_property
+    def _fixed_here(self) -> Array:
+        """The fixed part of the elements that D moves."""
+        return np.asarray(self.fixed[self.rows, self.columns])
 
     @cached_property
     def _fixed_diagonal(self) -> Array:
