@@ -19,6 +19,7 @@ from ..inference.information import (
     MOST,
     CovType,
     ParamsCov,
+    Scored,
     cov_type_of,
     innovations_information,
     inverse_columns,
@@ -407,7 +408,7 @@ _NEGLIGIBLE = 1e-6
 
 
 def reduced_rank_cov(
-    model: Any, layout: ParameterLayout, params: Array, key: str, others: IntArray, steps: Array
+    model: Scored, layout: ParameterLayout, params: Array, key: str, others: IntArray, steps: Array
 ) -> Array | None:
     """
     Return the covariance of the other estimates if an unstructured block is singular.
@@ -418,7 +419,7 @@ def reduced_rank_cov(
 
     Parameters
     ----------
-    model : StateSpaceModel
+    model : Scored
         A model with an exact score.
     layout : ParameterLayout
         The layout of all parameters.

@@ -24,7 +24,7 @@ from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements, IntArray
 from ..params.layout import ParameterLayout
 from .many import Failure, attempt
-from .realization import flat_directions
+from .realization import Identifiable, flat_directions
 from .similar_systems import block_sizes, flat_by_system, series_sizes, varies
 
 _RANK_TOLERANCE = 1e-8
@@ -65,13 +65,13 @@ class Identification(Displayed):
         return int(self.flat.shape[1])
 
 
-def identify(model: Any, params: Array, fixed: Mapping[str, float]) -> Identification:
+def identify(model: Identifiable, params: Array, fixed: Mapping[str, float]) -> Identification:
     """
     Check the identification of a model near a full parameter vector.
 
     Parameters
     ----------
-    model : StateSpaceModel
+    model : Identifiable
         The model.
     params : ndarray
         Full parameter vector. The check uses a random point near it.
@@ -160,7 +160,7 @@ def _near(model: Any, params: Array, free: IntArray, errors: Array) -> Array:
     return next(filter(exists, _points(model.layout, z, free, sizes)), params)
 
 
-def _by_moments(model: Any, point: Array, free: IntArray) -> tuple[Array, Array]:
+def _by_moments(model: Identifiable, point: Array, free: IntArray) -> tuple[Array, Array]:
     """Return flat directions and their units from the derivatives of the moments of the data."""
     rows = _MomentDerivatives(model, point).reduced_rows()
     extra = rows.shape[1] - len(model.layout)
@@ -200,7 +200,7 @@ def _message(layout: ParameterLayout, names: list[str], count: int, explained: b
     )
 
 
-def _general_position(model: Any, params: Array, free: IntArray) -> Array:
+def _general_position(model: Identifiable, params: Array, free: IntArray) -> Array:
     """Return a random nearby point with nonsingular covariance matrices at which the start exists."""
     z = model.layout.unconstrain(params)
     sizes = np.abs(z) + 0.1 * np.sqrt(np.mean(z**2)) + 1e-3
@@ -232,7 +232,7 @@ class _MomentDerivatives:
     have the same weight.
     """
 
-    def __init__(self, model: Any, params: Array) -> None:
+    def __init__(self, model: Identifiable, params: Array) -> None:
         self.model, self.layout = model, model.layout
         self.params, self.at = params, self.layout.matrices(params)
         self.k, self.size = model.k_factors, model.k_factors * model.lags

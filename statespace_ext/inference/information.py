@@ -17,12 +17,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from scipy.linalg.blas import dgemm
 from scipy.linalg.lapack import dpotrf, dpotri
+from statsmodels.tsa.statespace.kalman_filter import KalmanFilter
 
 from ..engine.arguments import one_of
 from ..numerics.differences import jacobian, nan_outside, second_differences, step_sizes
@@ -30,8 +31,31 @@ from ..numerics.linear_algebra import Array, quiet, symmetrize
 from .identification import orthonormal
 
 
+class Scored(Protocol):
+    """A model with an exact score. ``exact_information`` is optional."""
+
+    def loglike_and_score(self, params: Array) -> tuple[float, Array]:
+        """Return the log-likelihood and its gradient."""
+
+
+class Differentiated(Scored, Protocol):
+    """A model with the terms of its log-likelihood by period, and steps for differences of them."""
+
+    endog: Array
+    ssm: KalmanFilter
+
+    def difference_steps(self, params: Array, share: float = 1e-4) -> Array:
+        """Return steps, as a share of the standard errors with complete data."""
+
+    def loglike(self, params: object, *args: Any, **kwargs: Any) -> float:
+        """Return the log-likelihood."""
+
+    def update(self, params: object, transformed: bool = True, includes_fixed: bool = False) -> Array:
+        """Write the matrices at parameters into ``ssm``."""
+
+
 def observed_information(
-    model: Any, params: Array, index: Array | None = None, steps: Array | None = None
+    model: Scored, params: Array, index: Array | None = None, steps: Array | None = None
 ) -> Array:
     """
     Return minus the second derivatives of the log-likelihood.
@@ -42,7 +66,7 @@ def observed_information(
 
     Parameters
     ----------
-    model : StateSpaceModel
+    model : Scored
         The model.
     params : ndarray
         A full parameter vector.
@@ -180,7 +204,7 @@ _SHARE = 1e-4
 """Step of the differences along a vector, as a share of a standard error."""
 
 
-def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted: Array) -> Array:
+def inverse_columns(model: Differentiated, params: Array, index: Array, flat: Array, wanted: Array) -> Array:
     r"""
     Return columns of the inverse of the observed information, without forming the information.
 
@@ -193,7 +217,7 @@ def inverse_columns(model: Any, params: Array, index: Array, flat: Array, wanted
 
     Parameters
     ----------
-    model : StateSpaceModel
+    model : Scored
         The model, with ``difference_steps``.
     params : ndarray
         A full parameter vector.
@@ -273,7 +297,7 @@ class CovType:
 
     name: str
     description: str
-    parts: Callable[[Any, Array, Array, Array], tuple[Array, Array | None]] | None
+    parts: Callable[[Differentiated, Array, Array, Array], tuple[Array, Array | None]] | None
     share: float = 1e-4
 
 
@@ -281,25 +305,25 @@ _COARSE = 0.02
 """Step of differences of the log-likelihood, as a share of a standard error."""
 
 
-def _observed(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _observed(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     return observed_information(model, params, index, steps), None
 
 
-def _outer(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _outer(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     scores = period_scores(model, params, index)
     return scores.T @ scores, None
 
 
-def _robust(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
+def _robust(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, Array]:
     middle, _ = _outer(model, params, index, steps)
     return observed_information(model, params, index, steps), middle
 
 
-def _harvey(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _harvey(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     return innovations_information(model, params, index), None
 
 
-def _by_values(model: Any, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
+def _by_values(model: Differentiated, params: Array, index: Array, steps: Array) -> tuple[Array, None]:
     loglike = nan_outside(partial(model.loglike, includes_fixed=True))
     return -second_differences(loglike, params, steps, index), None
 
@@ -338,7 +362,7 @@ def cov_type_of(value: object) -> CovType:
     return value if isinstance(value, CovType) else _BY_NAME[one_of(value, COV_TYPES, "cov_type")]
 
 
-def _terms(model: Any) -> Callable[[Array], Array]:
+def _terms(model: Differentiated) -> Callable[[Array], Array]:
     """Return the log-likelihoods of the periods given their past, as a function that is NaN outside."""
 
     def terms(at: Array) -> Array:
@@ -349,7 +373,7 @@ def _terms(model: Any) -> Callable[[Array], Array]:
     return nan_outside(terms, (len(model.endog),))
 
 
-def period_scores(model: Any, params: Array, index: Array) -> Array:
+def period_scores(model: Differentiated, params: Array, index: Array) -> Array:
     """
     Return the derivatives of the log-likelihood of each period given its past, (n, m).
 
@@ -359,7 +383,7 @@ def period_scores(model: Any, params: Array, index: Array) -> Array:
     return jacobian(_terms(model), params, model.difference_steps(params, _COARSE), 4, index)
 
 
-def scores_along(model: Any, params: Array, index: Array, vector: Array) -> float:
+def scores_along(model: Differentiated, params: Array, index: Array, vector: Array) -> float:
     """Return (x' B x)^{1/2}, the norm of the derivatives of the log-likelihood terms along x."""
     change, terms = np.zeros(len(params)), _terms(model)
     change[index] = vector
@@ -369,7 +393,7 @@ def scores_along(model: Any, params: Array, index: Array, vector: Array) -> floa
     return float(np.linalg.norm(by_period))
 
 
-def innovations_information(model: Any, params: Array, index: Array) -> Array:
+def innovations_information(model: Differentiated, params: Array, index: Array) -> Array:
     """
     Return the information of Harvey (1989, section 3.4.5) from the observed values.
 

@@ -27,7 +27,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import scipy.linalg
@@ -37,6 +37,7 @@ from scipy.sparse.linalg import splu
 from ..numerics.linear_algebra import Array, companion
 from ..numerics.matrix_equations import stationary_covariance
 from ..params.affine import Elements, IntArray
+from ..params.layout import ParameterLayout
 from .similar_systems import series_sizes
 
 _NULL = 1e-11
@@ -53,13 +54,28 @@ _STATE = (
 )  # fmt: skip
 
 
-def flat_directions(model: Any, params: Array, free: IntArray) -> tuple[Array, Array] | None:
+class Identifiable(Protocol):
+    """Interface of a model for the check."""
+
+    layout: ParameterLayout
+    endog: Array
+    current_initialization: str
+    k_factors: int
+    lags: int
+    nobs: int
+    exog: Array | None
+    state_inputs: Array | None
+    k_exog: int
+    k_state_exog: int
+
+
+def flat_directions(model: Identifiable, params: Array, free: IntArray) -> tuple[Array, Array] | None:
     """
     Return the flat directions among the free parameters.
 
     Parameters
     ----------
-    model : StateSpaceModel
+    model : Identifiable
         The model.
     params : ndarray
         A generic point of the parameter space.
@@ -88,7 +104,7 @@ def flat_directions(model: Any, params: Array, free: IntArray) -> tuple[Array, A
 class _Realization:
     """The equations that relate a similarity of the state to changes of the parameters."""
 
-    def __init__(self, model: Any, params: Array, free: IntArray) -> None:
+    def __init__(self, model: Identifiable, params: Array, free: IntArray) -> None:
         self.layout, self.params, self.n = model.layout, params, len(free)
         self.k, self.lags, self.s = model.k_factors, model.lags, model.k_factors * model.lags
         self.stationary = model.current_initialization == "stationary"
