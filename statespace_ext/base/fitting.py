@@ -271,12 +271,7 @@ class Fitting(Generic[R], Mixin):
         """
         cov_type = "oim" if cov_type is None else cov_type
         kind = cov_type_of(cov_type)
-        if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
-            raise SpecificationError(
-                "Covariance options (cov_kwds) are not supported",
-                got=repr(cov_kwds),
-                remedy="Leave them out.",
-            )
+        _refuse_options(cov_kwds)
         shows = n_jobs == 1
         request = FitRequest(
             start_params=self._start_vector(start_params, transformed, includes_fixed),
@@ -296,6 +291,13 @@ class Fitting(Generic[R], Mixin):
         if kind.name != "none":
             _ = res.identification  # it warns of parameters that are not identified
         return cast(R, res)
+
+
+def _refuse_options(cov_kwds: object) -> None:
+    if not (cov_kwds is None or isinstance(cov_kwds, Mapping) and not cov_kwds):
+        raise SpecificationError(
+            "Covariance options (cov_kwds) are not supported", got=repr(cov_kwds), remedy="Leave them out."
+        )
 
 
 def _in_shape(value: object, key: str, shape: tuple[int, int]) -> Array:
