@@ -221,7 +221,7 @@ def check_factors(observed: Array, name: str) -> None:
         If the factors are collinear.
     """
     complete = observed[~np.isnan(observed).any(axis=1)]
-    if len(complete) > observed.shape[1]:  # fewer rows are always combinations of each other
+    if len(complete) > observed.shape[1] > 0:  # fewer rows are always combinations of each other
         check_regressors(complete - complete.mean(axis=0), name, with_constant=False)
 
 
