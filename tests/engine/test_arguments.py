@@ -205,12 +205,6 @@ def test_start_values_with_those_of_fixed_parameters() -> None:
     assert_allclose(found[1:], [found[0]] * 3)
 
 
-def test_residuals_that_a_fit_did_not_keep() -> None:
-    model = sse.LGSSM(np.cos(np.arange(60.0)).reshape(30, 2), 1)
-    with pytest.raises(sse.UnsupportedError, match="did not store.*low_memory=True.*model.smooth"):
-        model.filter(model.start_params, low_memory=True).test_serial_correlation()
-
-
 def test_regressors_that_the_model_does_not_have() -> None:
     model = sse.LGSSM(np.cos(np.arange(60.0)).reshape(30, 2), 1)
     res = model.smooth(model.start_params)
