@@ -128,11 +128,17 @@ class CAPMResults(DynamicRegressionResults):
         return super().get_prediction(*args, exog=exog, **kwargs)
 
     def simulate(
-        self, *args: Any, market: object = None, risk_free: object = None, exog: object = None, **kwargs: Any
+        self,
+        nsimulations: int,
+        *args: Any,
+        market: object = None,
+        risk_free: object = None,
+        exog: object = None,
+        **kwargs: Any,
     ) -> Any:
         """Simulate excess returns; ``market`` and ``risk_free`` belong to the periods after the sample."""
         _, exog = self.model.new_periods(None, exog, market, risk_free)
-        return super().simulate(*args, exog=exog, **kwargs)
+        return super().simulate(nsimulations, *args, exog=exog, **kwargs)
 
 
 class CAPM(DynamicRegression):
