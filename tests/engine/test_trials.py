@@ -255,7 +255,7 @@ def test_fits_of_relatives_on_random_walks(name: str, seed: int) -> None:
         assert res.llf > theirs.llf - 1e-2
 
 
-@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.EstimationWarning")
+@pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.EstimationWarning", "ignore:Non-")
 def test_a_likelihood_that_keeps_no_terms_has_a_fit() -> None:
     class Frugal(sse.ExactScoreMixin, sm.tsa.SARIMAX):
         def loglike(self, params: Any, *args: Any, **kwargs: Any) -> float:
