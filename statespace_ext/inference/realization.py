@@ -294,9 +294,10 @@ class _Eliminated(ABC):
         self.of_state = csc_matrix(
             (values[~own], (elements[~own], whole.first_param + place[~own])), shape=(size, whole.n_unknowns)
         )
+        self.adjoint = self.derivative.T.tocsr()
         self.factor: Any = None
         with suppress(RuntimeError):  # which scipy raises for a singular matrix
-            self.factor = splu((self.derivative.T @ self.derivative).tocsc())
+            self.factor = splu((self.adjoint @ self.derivative).tocsc())
 
     @property
     def independent(self) -> bool:
@@ -306,9 +307,9 @@ class _Eliminated(ABC):
     def solution(self, change: Array) -> Array:
         """Return the parameters for which D x is closest to changes of the elements, (elements, number)."""
         D = self.derivative
-        first = self.factor.solve(D.T @ change)
+        first = self.factor.solve(self.adjoint @ change)
         # the normal equations square the condition of D; the second step removes their rounding error
-        return np.asarray(first + self.factor.solve(D.T @ (change - D @ first)))
+        return np.asarray(first + self.factor.solve(self.adjoint @ (change - D @ first)))
 
     def residual(self, change: Array) -> Array:
         """Return the part of changes of the elements that no parameters cause."""
@@ -357,19 +358,16 @@ class _Noise(_Eliminated):
 
     def constraints(self) -> Array:
         """Return combinations of the equations without the parameters of H."""
-        rng, k, p = np.random.default_rng(11), self.whole.k, len(self.whole.Z)
-        count = k * (k + 1) // 2 + _MORE_SKETCHES
-        return np.stack([self._combination(*rng.standard_normal((2, p)) / np.sqrt(p)) for _ in range(count)])
-
-    def _combination(self, w: Array, v: Array) -> Array:
-        """Return the combination w'(.)v of the equations, without its part along the parameters of H."""
         Z, k, p = self.whole.Z, self.whole.k, len(self.whole.Z)
+        count = k * (k + 1) // 2 + _MORE_SKETCHES
+        w, v = np.moveaxis(np.random.default_rng(11).standard_normal((count, 2, p)) / np.sqrt(p), 1, 0)
         i, j = np.divmod(self.elements, p)
-        weights = w[i] * v[j]
-        left = self.residual(weights)
-        taken = csc_matrix((weights - left, (i, j)), shape=(p, p))
-        seen = np.outer(Z.T @ w, Z.T @ v) - Z.T @ (taken @ Z)
-        return np.asarray(-np.tensordot(self.whole.dP[:, :k, :k], seen, 2) - self.of_state.T @ left)
+        weights = w[:, i] * v[:, j]
+        left = self.residual(weights.T).T  # without the part along the parameters of H
+        taken = np.array([(Z[i].T * each) @ Z[j] for each in weights - left])
+        seen = (w @ Z)[:, :, None] * (v @ Z)[:, None, :] - taken
+        moved = np.tensordot(seen, self.whole.dP[:, :k, :k], ((1, 2), (1, 2)))
+        return np.asarray(-moved - (self.of_state.T @ left.T).T)
 
 
 def _full_rank(transition: Array, inputs: Array) -> bool:
