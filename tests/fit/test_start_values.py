@@ -184,7 +184,7 @@ def test_a_trial_without_a_likelihood_does_not_end_the_fit() -> None:
 
 TAU = [0.25, 1, 2, 5, 7, 10]
 UNIT_ROOT = random_panel(np.random.default_rng(4), 120, TAU, 3).to_numpy()
-"""Yields of which one least-squares root is above the bound of start values and another below."""
+"""One least-squares root of these yields is above the bound of start values, and another is below it."""
 TERM_STRUCTURES = {
     "jsz": {"k_factors": 3},
     "exact portfolios": {"k_factors": 3, "obs_cov": "exact-portfolios"},
